@@ -1,0 +1,78 @@
+"""A service's arguments as a pydantic model: validated the same way from configuration and from Python."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+
+from rerankit.errors import InvalidArgumentError
+
+__all__ = ["ServiceArguments", "nearest", "validated"]
+
+
+class ServiceArguments(BaseModel):
+    """Base of a service's arguments: unknown names are errors, values are frozen, secrets are ``SecretStr``.
+
+    Strings, as environment variables and ``--arg name=value`` give them, are turned into the field's type.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), hide_input_in_errors=True)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validated(model: type[M], values: Mapping[str, Any], *, service: str, source: Mapping[str, str] | None = None) -> M:
+    """``values`` as a ``model``.
+
+    Args:
+        model: the service's arguments.
+        values: by name.
+        service: named in the error.
+        source: where each value came from, named in the error.
+
+    Raises:
+        InvalidArgumentError: the first thing that is wrong, with the nearest valid name, the value (unless
+            secret) and its source.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise _explained(error, model, values, service, source or {}) from None
+
+
+def nearest(name: str, valid: list[str]) -> str:
+    """``"; did you mean 'x'?"`` for a name that looks like a valid one, else nothing."""
+    close = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _explained(
+    error: ValidationError, model: type[BaseModel], values: Mapping[str, Any], service: str, source: Mapping[str, str]
+) -> InvalidArgumentError:
+    problem = error.errors(include_url=False, include_context=False)[0]
+    path = ".".join(str(part) for part in problem["loc"])
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    valid = [field.alias or key for key, field in model.model_fields.items()]
+    origin = f" (from {source[name]})" if name in source else ""
+    kind: Literal["unknown", "missing", "value"]
+    kind = {"extra_forbidden": "unknown", "missing": "missing"}.get(problem["type"], "value")  # type: ignore[assignment]
+    if kind == "unknown":
+        message = f"{service} has no argument {path!r}{origin}{nearest(name, valid)}"
+        remedy = f"use one of: {', '.join(valid)}" if valid else f"{service} takes no arguments; remove {path!r}"
+        return InvalidArgumentError(message, remedy=remedy, value=path, service=service)
+    if kind == "missing":
+        remedy = f"set reranker_args.{path}, RERANKER_ARGS__{path.upper()} or --arg {path}=..."
+        return InvalidArgumentError(f"{service} needs the argument {path!r}", remedy=remedy, service=service)
+    value = None if _is_secret(model, name) else values.get(name)
+    shown = "" if value is None else f": {value!r}"
+    message = f"{service}'s argument {path!r}{shown}{origin} is wrong: {problem['msg']}"
+    return InvalidArgumentError(message, remedy=f"correct {path!r}", value=value, service=service)
+
+
+def _is_secret(model: type[BaseModel], name: str) -> bool:
+    field = model.model_fields.get(name)
+    return field is None or SecretStr.__name__ in str(field.annotation)
