@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from rerankit._nearest import nearest
 from rerankit.errors import InvalidArgumentError
 
-__all__ = ["ServiceArguments", "nearest", "validated"]
+__all__ = ["ServiceArguments", "validated"]
 
 
 class ServiceArguments(BaseModel):
@@ -42,12 +42,6 @@ def validated(model: type[M], values: Mapping[str, Any], *, service: str, source
         return model.model_validate(dict(values))
     except ValidationError as error:
         raise _explained(error, model, values, service, source or {}) from None
-
-
-def nearest(name: str, valid: list[str]) -> str:
-    """``"; did you mean 'x'?"`` for a name that looks like a valid one, else nothing."""
-    close = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _explained(

@@ -8,12 +8,13 @@
     │   ├── InvalidArgumentError         invalid_argument     (also a ValueError)
     │   ├── ConfigFileError              config_file
     │   └── MissingExtraError            missing_extra        (also an ImportError)
+    │       └── ServiceNotInstalledError service_not_installed (also an UnknownServiceError)
     ├── PluginError                      plugin
     │   ├── PluginLoadError              plugin_load
     │   ├── DuplicateServiceError        duplicate_service
     │   └── IncompatiblePluginError      incompatible_plugin
     ├── InputError                       invalid_input        (also a ValueError)
-    ├── ScoringCancelled                 cancelled
+    ├── ScoringCancelledError            cancelled
     └── BackendError                     backend
         ├── AuthenticationError          authentication
         ├── NotFoundError                not_found
@@ -64,7 +65,8 @@ __all__ = [
     "ProtocolError",
     "RerankTimeoutError",
     "RerankitError",
-    "ScoringCancelled",
+    "ScoringCancelledError",
+    "ServiceNotInstalledError",
     "UnavailableError",
     "UnknownServiceError",
     "error_class",
@@ -179,6 +181,12 @@ class MissingExtraError(ConfigurationError, ImportError):
     code = "missing_extra"
 
 
+class ServiceNotInstalledError(MissingExtraError, UnknownServiceError):
+    """The service is one of rerankit's own, and the extra that brings it is not installed."""
+
+    code = "service_not_installed"
+
+
 # --- plugins -------------------------------------------------------------------------------------
 
 
@@ -217,7 +225,7 @@ class InputError(RerankitError, ValueError):
     default_remedy = "pass a non-empty query string, a list of documents, and top_n >= 1 or None"
 
 
-class ScoringCancelled(RerankitError):
+class ScoringCancelledError(RerankitError):
     """The caller gave up; work stopped at the next batch."""
 
     code = "cancelled"

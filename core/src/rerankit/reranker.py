@@ -78,7 +78,7 @@ class AbstractReranker(ABC):
         started = time.perf_counter()
         return self._ranking(documents, await self._abatch(query, texts), top_n, started)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most backends hold nothing
         """Release what the backend holds. May be called more than once."""
 
     async def aclose(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from rerankit.errors import DeadlineExceededError, ProtocolError, ScoringCancelled
+from rerankit.errors import DeadlineExceededError, ProtocolError, ScoringCancelledError
 
 __all__ = [
     "Attempt",
@@ -86,11 +86,11 @@ class ScoreRequest:
         """Call between batches.
 
         Raises:
-            ScoringCancelled: the caller has gone.
+            ScoringCancelledError: the caller has gone.
             DeadlineExceededError: the deadline has passed.
         """
         if self.cancelled is not None and self.cancelled.is_set():
-            raise ScoringCancelled("the caller cancelled the request")
+            raise ScoringCancelledError("the caller cancelled the request")
         remaining = self.remaining()
         if remaining is not None and remaining <= 0:
             raise DeadlineExceededError(f"the deadline passed {-remaining:.3f} s ago")

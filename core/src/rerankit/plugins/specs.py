@@ -53,18 +53,15 @@ class CommandSpec:
 
 
 def resolve(target: str | Any) -> Any:
-    """The object that ``"package.module:name"`` names; anything else is itself.
+    """The object that ``"package.module:name"`` names, or the module ``"package.module"``; anything else is itself.
 
     Raises:
         ImportError, AttributeError: the module, or the name in it, is not there.
-        ValueError: the string is not of that form.
     """
     if not isinstance(target, str):
         return target
-    module, colon, path = target.partition(":")
-    if not colon or not module or not path:
-        raise ValueError(f"{target!r} is not of the form 'package.module:name'")
-    found: Any = import_module(module)
-    for name in path.split("."):
+    module, _, path = target.partition(":")
+    found: Any = import_module(module.strip())
+    for name in path.strip().split(".") if path else ():
         found = getattr(found, name)
     return found
