@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from rerankit._nearest import nearest
 from rerankit.errors import InvalidArgumentError
 
-__all__ = ["ServiceArguments", "validated"]
+__all__ = ["ServiceArguments", "secret_names", "validated"]
 
 
 class ServiceArguments(BaseModel):
@@ -61,12 +61,12 @@ def _explained(
     if kind == "missing":
         remedy = f"set reranker_args.{path}, RERANKER_ARGS__{path.upper()} or --arg {path}=..."
         return InvalidArgumentError(f"{service} needs the argument {path!r}", remedy=remedy, service=service)
-    value = None if _is_secret(model, name) else values.get(name)
+    value = None if name in secret_names(model) else values.get(name)
     shown = "" if value is None else f": {value!r}"
     message = f"{service}'s argument {path!r}{shown}{origin} is wrong: {problem['msg']}"
     return InvalidArgumentError(message, remedy=f"correct {path!r}", value=value, service=service)
 
 
-def _is_secret(model: type[BaseModel], name: str) -> bool:
-    field = model.model_fields.get(name)
-    return field is None or SecretStr.__name__ in str(field.annotation)
+def secret_names(model: type[BaseModel]) -> set[str]:
+    """The names of the fields that hold secrets."""
+    return {name for name, field in model.model_fields.items() if SecretStr.__name__ in str(field.annotation)}

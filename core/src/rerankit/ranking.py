@@ -42,7 +42,7 @@ class Ranking(Sequence[RankedDocument[D_co]]):
         model: name of the model; ``revision``: which version of it; ``None`` where unknown.
         score_kind: what a score means.
         degraded: a fallback, or nobody, answered for the service that was asked.
-        partial: the deadline came before the last document was scored.
+        partial: not every document was scored: the deadline came first, or nobody could score.
         truncated: how many of the call's documents (also those cut by ``top_n``) the model saw only in part;
             ``None`` where the backend does not say.
         tokens: tokens computed for the call; ``None`` where unknown.

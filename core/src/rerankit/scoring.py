@@ -110,7 +110,7 @@ class ScoreBatch:
     """Scores in the order of the request's pairs, and all the model knows about them.
 
     Attributes:
-        scores: one a pair. ``None`` only in a ``partial`` batch: not scored before the deadline.
+        scores: one a pair. ``None`` only in a ``partial`` batch: not scored.
         coverage: the share in [0, 1] of each document's tokens that the model saw.
         tokens: tokens computed for each pair, special tokens included, padding not.
         model: name of the model; ``revision``: which version of it.
@@ -118,7 +118,7 @@ class ScoreBatch:
         timings: seconds a stage.
         served_by: the service that scored, where it was not the one asked.
         degraded: a fallback answered.
-        partial: the deadline came first; some scores are ``None``.
+        partial: some documents were not scored (the deadline came first, or nobody could); theirs is ``None``.
         attempts: every try, the last one the one that answered.
     """
 

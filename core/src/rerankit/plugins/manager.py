@@ -157,15 +157,18 @@ class PluginManager:
         raise self._unknown(name, plain)
 
     def _unknown(self, name: str, plain: str) -> UnknownServiceError:
-        installed = ", ".join(self.service_names()) or "none"
+        context = f"; installed: {', '.join(self.service_names()) or 'none'}"
         broken = [f"{r.distribution} ({r.reason})" for r in self.records if r.status == "broken"]
-        message = f"no service {name!r}{nearest(plain, [*self._services, *_FIRST_PARTY])}; installed: {installed}"
         if broken:
-            message += f"; failed to load: {'; '.join(broken)}"
+            context += f"; failed to load: {'; '.join(broken)}"
         if plain in _FIRST_PARTY:
-            remedy = f'pip install "rerankit[{_FIRST_PARTY[plain]}]"'
-            return ServiceNotInstalledError(message, remedy=remedy, value=name)
-        return UnknownServiceError(message, value=name)
+            return ServiceNotInstalledError(
+                f"the service {name!r} is not installed{context}",
+                remedy=f'pip install "rerankit[{_FIRST_PARTY[plain]}]"',
+                value=name,
+            )
+        close = nearest(plain, [*self._services, *_FIRST_PARTY])
+        return UnknownServiceError(f"no service {name!r}{close}{context}", value=name)
 
     def _load(self, plugin: FoundPlugin | BrokenMetadata, disabled: set[str]) -> PluginRecord:
         if isinstance(plugin, BrokenMetadata):
