@@ -12,7 +12,7 @@ __all__ = ["InputOrder"]
 
 
 class InputOrder(PairReranker):
-    """Rankings in input order, ``partial`` and without scores, ``served_by`` ``input_order``; no scores are invented."""
+    """Rankings in input order, ``partial`` and ``served_by`` ``input_order``; no scores are invented."""
 
     service = "input_order"
 

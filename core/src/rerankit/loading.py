@@ -95,12 +95,12 @@ def build_backend(name: str, args: Mapping[str, Any], *, source: Mapping[str, st
         raise _missing(found, error) from error
     except Exception as error:
         raise PluginLoadError(
-            f"{found.spec.name} ({found.distribution} {found.version}) could not be made: {type(error).__name__}: {error}",
+            f"{name} of {found.distribution} {found.version} could not be made: {type(error).__name__}: {error}",
             service=found.spec.name,
         ) from error
     if not isinstance(backend, AbstractReranker):
         raise PluginLoadError(
-            f"{found.spec.target} of {found.distribution} made a {type(backend).__name__}, which is no AbstractReranker",
+            f"{name} of {found.distribution} {found.version} is a {type(backend).__name__}, not an AbstractReranker",
             service=found.spec.name,
         )
     backend.service = found.spec.name

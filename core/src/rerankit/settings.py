@@ -230,7 +230,7 @@ def _section(value: object, key: str, label: str) -> dict[str, Any]:
 
 
 def _parsed(value: object) -> object:
-    """A list or an object given as JSON in one environment variable; other strings are coerced by the service's model."""
+    """A list or an object given as JSON in one variable; other strings are coerced by the service's model."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
             return json.loads(value)
