@@ -1,0 +1,1 @@
+"""What happens around a backend, one module a concern, each usable alone."""

@@ -1,0 +1,428 @@
+"""Concurrent requests, merged into shared batches of a token budget."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import os
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rerankit.errors import BackendError, DeadlineExceededError, RerankitError, UnavailableError
+from rerankit.policy.merge import merge, same_source
+from rerankit.policy.queue import FairQueue, Job, Pick
+from rerankit.reranker import PairReranker
+from rerankit.scoring import Pair, ScoreBatch, ScoreRequest, checked_batch
+
+__all__ = ["BatchingFigures", "BatchingReranker"]
+
+_IDLE_S = 10.0
+"""A worker without work ends after this time, so that a reranker nobody closed leaves no thread behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchingFigures:
+    """What the queue and the batches look like now; the counts since the start only rise.
+
+    Attributes:
+        queued_requests, queued_documents, queued_tokens: what waits.
+        running_batches: batches at the backend.
+        batches, documents, tokens: what was sent to the backend.
+        batch_fill: the mean share of the token budget that a batch used; ``None`` before the first.
+        accepted, refused: requests let into the queue, and turned away as overload.
+        dropped: requests whose caller had gone, or whose deadline had passed, before they were done.
+        reruns: requests scored apart because the batch they shared had failed.
+    """
+
+    queued_requests: int
+    queued_documents: int
+    queued_tokens: int
+    running_batches: int
+    batches: int
+    documents: int
+    tokens: int
+    batch_fill: float | None
+    accepted: int
+    refused: int
+    dropped: int
+    reruns: int
+
+
+class BatchingReranker(PairReranker):
+    """Wears any ``PairReranker``; is one. Many threads and event loops may call it at once.
+
+    ::
+
+        BatchingReranker(inner, *, max_batch_tokens=8192, max_batch_documents=None,
+                         max_queue_tokens=1_000_000, workers=None)
+        .score_pairs(request), .ascore_pairs(request), get_scores, rerank and their asynchronous twins
+        .figures() -> BatchingFigures        for metrics
+        .drain(timeout=None) -> bool         accept nothing more, wait until all that was accepted is done
+        .close(), .aclose()                  what still waits fails as unavailable; closes ``inner`` too
+
+    What runs is one batch a worker; what arrives meanwhile is merged into the next ones. A batch has at most
+    ``max_batch_tokens`` by the backend's ``token_counts``, taken in turns from the waiting requests, so that a
+    big request does not hold up small ones. A request's scores are those of serving it alone.
+
+    * The queue is bounded: beyond ``max_queue_tokens`` a request gets ``OverloadedError`` with ``retry_after``,
+      estimated from the speed so far.
+    * Cancelling an asynchronous caller, setting ``request.cancelled`` or reaching ``request.deadline`` takes the
+      request out of the queue. A batch that nobody waits for any more is told to stop.
+    * A batch that fails for a reason that may lie in a request (any error but a retryable one) is scored again,
+      each request apart, so that only the one at fault fails.
+    * A listwise backend gets each request whole, alone in its batch.
+
+    Args:
+        inner: scores the batches; it is called from at most ``workers`` threads.
+        max_batch_tokens: token budget of a batch, lowered to the backend's own limit.
+        max_batch_documents: pairs in a batch at most, lowered likewise.
+        max_queue_tokens: tokens that may wait.
+        workers: batches in flight at once; by default the backend's ``max_concurrency``.
+    """
+
+    def __init__(
+        self,
+        inner: PairReranker,
+        *,
+        max_batch_tokens: int = 8192,
+        max_batch_documents: int | None = None,
+        max_queue_tokens: int = 1_000_000,
+        workers: int | None = None,
+    ) -> None:
+        limits = inner.capabilities
+        self.inner = inner
+        self.service = inner.service
+        self.capabilities = replace(limits, max_documents=None, max_characters=None, max_tokens=None)
+        if limits.listwise:
+            self.capabilities = limits
+        self._max_workers = workers or limits.max_concurrency
+        self._batch_tokens = min(max_batch_tokens, limits.max_tokens or max_batch_tokens)
+        documents = [limit for limit in (max_batch_documents, limits.max_documents) if limit is not None]
+        self._batch_documents = min(documents, default=None)
+        self._queue_tokens = max_queue_tokens
+        self._open = True
+        self._start()
+        _instances.add(self)
+
+    def _start(self) -> None:
+        """The state of a process; a forked child starts with its own."""
+        self._changed = threading.Condition()
+        self._queue = FairQueue(
+            batch_tokens=self._batch_tokens,
+            batch_documents=self._batch_documents,
+            max_tokens=self._queue_tokens,
+            whole=self.capabilities.listwise,
+        )
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._running: dict[threading.Event, list[Job]] = {}
+        self._tokens_per_second: float | None = None
+        self._batches = self._documents = self._tokens = 0
+        self._fill = 0.0
+        self._accepted = self._refused = self._dropped = self._reruns = 0
+
+    # --- callers -------------------------------------------------------------------------------------
+
+    def score_pairs(self, request: ScoreRequest) -> ScoreBatch:
+        """Wait for a place in the batches, and for the scores.
+
+        Raises:
+            OverloadedError: the queue is full; has ``retry_after``.
+            InputError: the request alone is larger than the queue.
+            DeadlineExceededError, ScoringCancelledError: nobody wants the answer any more.
+            UnavailableError: closed, or closing.
+            BackendError: what the backend raised for this request.
+        """
+        if not request.pairs:
+            return ScoreBatch([])
+        job = self._submit(request, self.inner.token_counts(request.pairs))
+        try:
+            return job.future.result(_seconds_left(request))
+        except TimeoutError as error:
+            raise self._late(request, error) from None
+        finally:
+            self._leave(job)
+
+    async def ascore_pairs(self, request: ScoreRequest) -> ScoreBatch:
+        """``score_pairs`` for asynchronous callers; cancelling it takes the request out."""
+        if not request.pairs:
+            return ScoreBatch([])
+        job = self._submit(request, await asyncio.to_thread(self.inner.token_counts, request.pairs))
+        try:
+            async with asyncio.timeout(_seconds_left(request)):
+                return await asyncio.wrap_future(job.future)
+        except TimeoutError as error:
+            raise self._late(request, error) from None
+        finally:
+            self._leave(job)
+
+    def token_counts(self, pairs: Sequence[Pair]) -> list[int]:
+        return self.inner.token_counts(pairs)
+
+    @property
+    def fingerprint(self) -> str | None:
+        return self.inner.fingerprint
+
+    @property
+    def label(self) -> str:
+        return self.service or self.inner.label
+
+    def figures(self) -> BatchingFigures:
+        """The figures of this moment."""
+        with self._changed:
+            return BatchingFigures(
+                queued_requests=len(self._queue),
+                queued_documents=self._queue.documents,
+                queued_tokens=self._queue.tokens,
+                running_batches=len(self._running),
+                batches=self._batches,
+                documents=self._documents,
+                tokens=self._tokens,
+                batch_fill=self._fill / self._batches if self._batches else None,
+                accepted=self._accepted,
+                refused=self._refused,
+                dropped=self._dropped,
+                reruns=self._reruns,
+            )
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Accept nothing more, and wait until all that was accepted is done.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Returns:
+            Whether all is done.
+        """
+        with self._changed:
+            self._open = False
+            return self._changed.wait_for(lambda: not self._queue and not self._running, timeout)
+
+    def close(self) -> None:
+        """Fail what waits as unavailable, wait for the batches that run, and close the backend."""
+        with self._changed:
+            self._open = False
+            for job in self._queue.clear():
+                self._fail(job, self._closed())
+            threads = list(self._threads)
+            self._changed.notify_all()
+        for thread in threads:
+            thread.join()
+        self.inner.close()
+
+    async def aclose(self) -> None:
+        """``close`` for asynchronous callers."""
+        await asyncio.to_thread(self.close)
+
+    def _submit(self, request: ScoreRequest, counts: Sequence[int]) -> Job:
+        request.raise_if_stopped()
+        job = Job(request, counts)
+        with self._changed:
+            if not self._open:
+                raise self._closed()
+            try:
+                self._queue.put(job, self._wait_estimate())
+            except BackendError:
+                self._refused += 1
+                raise
+            self._accepted += 1
+            self._wake_worker()
+        return job
+
+    def _wake_worker(self) -> None:
+        if self._idle:
+            self._changed.notify()
+        elif len(self._threads) < self._max_workers:
+            thread = threading.Thread(target=self._work, name=f"rerankit-batching-{self.label}", daemon=True)
+            thread.start()
+            self._threads.add(thread)
+
+    def _leave(self, job: Job) -> None:
+        """The caller goes, with its answer or without."""
+        if job.future.done():
+            return
+        with self._changed:
+            job.abandoned = True
+            self._queue.remove(job)
+            self._dropped += 1
+            for stop, jobs in self._running.items():
+                if all(other.abandoned for other in jobs):
+                    stop.set()
+            self._changed.notify_all()
+
+    def _wait_estimate(self) -> float:
+        speed = self._tokens_per_second
+        return 1.0 if speed is None else max(0.1, self._queue.tokens / speed / self._max_workers)
+
+    def _late(self, request: ScoreRequest, error: TimeoutError) -> TimeoutError:
+        if request.deadline is None or isinstance(error, RerankitError):
+            return error
+        return DeadlineExceededError(
+            f"the deadline passed before {len(request.pairs)} documents were scored", service=self.label
+        )
+
+    def _closed(self) -> UnavailableError:
+        return UnavailableError(f"{self.label} is closing and takes no more requests", service=self.label)
+
+    # --- workers -------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (batch := self._next()) is not None:
+            picks, stop = batch
+            try:
+                self._run(picks, stop)
+            finally:
+                with self._changed:
+                    del self._running[stop]
+                    self._changed.notify_all()
+
+    def _next(self) -> tuple[list[Pick], threading.Event] | None:
+        """Wait for a batch to run; ``None`` when this worker is not needed any more."""
+        with self._changed:
+            while True:
+                for job, reason in self._queue.stopped():
+                    self._dropped += 1
+                    self._fail(job, reason)
+                picks = self._queue.take()
+                if picks:
+                    stop = threading.Event()
+                    self._running[stop] = [job for job, _ in picks]
+                    for job, _ in picks:
+                        job.running += 1
+                        job.started_at = job.started_at or time.monotonic()
+                    if self._queue:
+                        self._wake_worker()
+                    return picks, stop
+                self._changed.notify_all()
+                self._idle += 1
+                awake = self._open and self._changed.wait(_IDLE_S)
+                self._idle -= 1
+                if not awake and not self._queue:
+                    self._threads.discard(threading.current_thread())
+                    return None
+
+    def _run(self, picks: list[Pick], stop: threading.Event) -> None:
+        """Score one batch and give every request its part."""
+        pairs = [job.request.pairs[position] for job, span in picks for position in span]
+        tokens = sum(sum(job.counts[span.start : span.stop]) for job, span in picks)
+        deadlines = [job.request.deadline for job, _ in picks]
+        latest = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None)
+        started = time.monotonic()
+        try:
+            # Several callers' work runs in one of their contexts: the first one's, as its copy.
+            context = picks[0][0].context.copy()
+            batch = context.run(self._score, ScoreRequest(pairs, latest, stop))
+        except BaseException as error:
+            self._run_apart(picks, stop, error)
+            return
+        self._count(len(pairs), tokens, time.monotonic() - started)
+        offset = 0
+        for job, span in picks:
+            self._deliver(job, span, _part(batch, offset, len(span)))
+            offset += len(span)
+
+    def _run_apart(self, picks: list[Pick], stop: threading.Event, error: BaseException) -> None:
+        """The batch failed: find out whose fault it was, unless it cannot lie in a request."""
+        shared = isinstance(error, RerankitError) and (error.retryable or isinstance(error, DeadlineExceededError))
+        if len(picks) == 1 or shared:
+            for job, _ in picks:
+                self._end(job, error)
+            return
+        for job, span in picks:
+            reason = job.stop_reason()
+            if reason is not None:
+                self._end(job, reason)
+                continue
+            with self._changed:
+                self._reruns += 1
+            pairs = [job.request.pairs[position] for position in span]
+            try:
+                own_request = ScoreRequest(pairs, job.request.deadline, job.request.cancelled or stop)
+                batch = job.context.copy().run(self._score, own_request)
+            except BaseException as own:
+                self._end(job, own)
+            else:
+                self._deliver(job, span, batch)
+
+    def _score(self, request: ScoreRequest) -> ScoreBatch:
+        return checked_batch(self.inner.score_pairs(request), len(request.pairs), self.label)
+
+    def _deliver(self, job: Job, span: range, batch: ScoreBatch) -> None:
+        with self._changed:
+            if job.future.done():
+                return
+            job.running -= 1
+            job.parts.append((span, batch))
+            if job.waiting or job.running:
+                return
+        try:
+            whole = self._whole(job)
+        except BaseException as error:
+            self._end(job, error)
+            return
+        waited = (job.started_at or job.queued_at) - job.queued_at
+        job.future.set_result(replace(whole, timings={"queue": waited, **whole.timings}))
+
+    def _whole(self, job: Job) -> ScoreBatch:
+        first = job.parts[0][1]
+        if all(same_source(first, batch) for _, batch in job.parts):
+            return merge(job.parts, len(job.counts))
+        # A fallback took over between two batches: scores of two models never mix, so the request is scored anew.
+        return self._score(job.request)
+
+    def _end(self, job: Job, error: BaseException) -> None:
+        with self._changed:
+            self._queue.remove(job)
+            self._fail(job, error)
+
+    def _fail(self, job: Job, error: BaseException) -> None:
+        if job.future.done():
+            return
+        if not isinstance(error, Exception):
+            # SystemExit and the like end the worker's batch, not the caller's program.
+            error = BackendError(f"{self.label} raised {type(error).__name__}", service=self.label)
+        # Each caller gets an error of its own: raising it writes a traceback into it.
+        job.future.set_exception(copy.copy(error) if isinstance(error, RerankitError) else error)
+
+    def _count(self, documents: int, tokens: int, seconds: float) -> None:
+        with self._changed:
+            self._batches += 1
+            self._documents += documents
+            self._tokens += tokens
+            self._fill += tokens / self._batch_tokens
+            speed = tokens / max(seconds, 1e-6)
+            known = self._tokens_per_second
+            self._tokens_per_second = speed if known is None else 0.8 * known + 0.2 * speed
+
+
+def _seconds_left(request: ScoreRequest) -> float | None:
+    remaining = request.remaining()
+    return None if remaining is None else max(0.0, remaining)
+
+
+def _part(batch: ScoreBatch, start: int, count: int) -> ScoreBatch:
+    """What ``batch`` says about ``count`` of its pairs."""
+    stop = start + count
+    scores = batch.scores[start:stop]
+    return replace(
+        batch,
+        scores=scores,
+        coverage=None if batch.coverage is None else batch.coverage[start:stop],
+        tokens=None if batch.tokens is None else batch.tokens[start:stop],
+        partial=None in scores,
+    )
+
+
+_instances: weakref.WeakSet[BatchingReranker] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # The child has neither the workers nor a usable lock, and nobody there waits for what was queued.
+    for instance in list(_instances):
+        instance._start()
+
+
+os.register_at_fork(after_in_child=_after_fork)
