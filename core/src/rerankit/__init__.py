@@ -1,12 +1,14 @@
 """A pluggable reranking layer: name a backend in the configuration, get relevance scores back."""
 
 from rerankit.errors import RerankitError
+from rerankit.loading import RERANKER_MAPPING, load_reranker
 from rerankit.plugins import CommandSpec, RerankerSpec, hookimpl
 from rerankit.ranking import RankedDocument, Ranking
 from rerankit.reranker import AbstractReranker, AsyncReranker, PairReranker
 from rerankit.scoring import Attempt, Capabilities, ScoreBatch, ScoreKind, ScoreRequest
 
 __all__ = [
+    "RERANKER_MAPPING",
     "AbstractReranker",
     "AsyncReranker",
     "Attempt",
@@ -21,4 +23,5 @@ __all__ = [
     "ScoreKind",
     "ScoreRequest",
     "hookimpl",
+    "load_reranker",
 ]

@@ -54,7 +54,7 @@ def find_plugins() -> list[FoundPlugin | BrokenMetadata]:
         # The first on the path wins, as it does for imports.
         if normalized(name) not in seen:
             seen.add(normalized(name))
-            found.extend(_plugins(distribution, name, version))
+            found.extend(_plugins(distribution, name, version, text))
     return sorted(found, key=lambda plugin: (normalized(plugin.distribution), type(plugin).__name__, plugin))
 
 
@@ -71,13 +71,15 @@ def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
 
 
 def _plugins(
-    distribution: importlib.metadata.Distribution, name: str, version: str
+    distribution: importlib.metadata.Distribution, name: str, version: str, text: str
 ) -> Iterator[FoundPlugin | BrokenMetadata]:
     try:
         points = [point for point in distribution.entry_points if point.group == GROUP]
         # The parts of an entry point are parsed when they are read, so a malformed value shows only here.
         for point in points:
             _ = point.module
+        if not points and f"[{GROUP}\n" in text:
+            raise ValueError(f"the section [{GROUP} is not closed")
     except Exception as error:
         yield BrokenMetadata(name, version, f"malformed entry points: {type(error).__name__}: {error}")
         return

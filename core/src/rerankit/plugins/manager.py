@@ -200,7 +200,8 @@ class PluginManager:
             rerankers = self._collect(module, "rerankit_rerankers", RerankerSpec)
             commands = self._collect(module, "rerankit_commands", CommandSpec)
         except BaseException:
-            self.pluggy.unregister(module)
+            if self.pluggy.is_registered(module):
+                self.pluggy.unregister(module)
             raise
         for reranker in rerankers:
             if self._fits(reranker, record):
