@@ -89,10 +89,10 @@ class RerankerConformance:
 
     def test_no_documents_no_scores(self, reranker: AbstractReranker) -> None:
         """An empty list gives an empty list, everywhere."""
-        assert reranker.get_scores(QUERY, []) == []
-        assert asyncio.run(reranker.aget_scores(QUERY, [])) == []
-        assert list(reranker.rerank(QUERY, [])) == []
-        assert list(asyncio.run(reranker.arerank(QUERY, []))) == []
+        check_scores(reranker.get_scores(QUERY, []), 0)
+        check_scores(asyncio.run(reranker.aget_scores(QUERY, [])), 0)
+        check_ranking(reranker.rerank(QUERY, []), [])
+        check_ranking(asyncio.run(reranker.arerank(QUERY, [])), [])
 
     def test_one_finite_float_a_document(self, reranker: AbstractReranker) -> None:
         """A list of plain finite floats, one a document, however many there are."""
@@ -124,6 +124,12 @@ class RerankerConformance:
         if reranker.capabilities.max_documents != 1 and reranker.capabilities.max_characters is None:
             beside = reranker.get_scores(QUERY, [long_document(reranker)[:3_000], documents[0]])
             self._alike(beside[1:], scores[:1], "a short document beside a long one")
+
+    def test_scores_depend_on_the_query(self, reranker: AbstractReranker) -> None:
+        """Another question about the same documents gets other scores: nothing sticks from the last one."""
+        documents = passages(reranker)
+        pairs = zip(reranker.get_scores(QUERY, documents), reranker.get_scores(OTHER_QUERY, documents), strict=True)
+        assert any(abs(one - other) > self.tolerance for one, other in pairs), "two questions got the same scores"
 
     def test_duplicates_score_alike(self, reranker: AbstractReranker) -> None:
         """The same text twice in a call is scored twice, alike."""
