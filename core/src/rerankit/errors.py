@@ -2,7 +2,7 @@
 
 ::
 
-    RerankitError                        code
+    RerankitError                        error
     ├── ConfigurationError               configuration
     │   ├── UnknownServiceError          unknown_service      (also a KeyError)
     │   ├── InvalidArgumentError         invalid_argument     (also a ValueError)
