@@ -73,12 +73,12 @@ class _Environment(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One place settings come from. ``args`` may hold secrets, so it stays out of the repr."""
+    """One place settings come from. ``args`` and ``policy`` may hold secrets, so they stay out of the repr."""
 
     label: str
     service: str | _Unset | None = UNSET
     args: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    policy: Mapping[str, Any] = field(default_factory=dict)
+    policy: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def where(self, section: str, key: str = "") -> str:
         """How an error names a value of this source."""
@@ -107,13 +107,14 @@ class Settings:
 
     service: str | None
     args: Mapping[str, Any] = field(repr=False)
-    policy: Mapping[str, Any]
+    policy: Mapping[str, Any] = field(repr=False)
     sources: Mapping[str, str]
     file: Path | None = None
 
     def sources_of(self, section: str) -> dict[str, str]:
         """Where each value of ``args`` or ``policy`` came from, by its name."""
-        return {key.removeprefix(f"{section}."): where for key, where in self.sources.items() if "." in key}
+        prefix = f"{section}."
+        return {key.removeprefix(prefix): where for key, where in self.sources.items() if key.startswith(prefix)}
 
 
 def read_settings(
