@@ -1,0 +1,139 @@
+"""The caller's side of a call: inputs in, outputs and streamed values out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterable
+
+from google.protobuf.empty_pb2 import Empty
+from grpclib import GRPCError, Status
+from modal_proto import api_pb2 as pb
+
+from .functions import Functions
+from .state import Call, Input
+from .wire import found
+
+FAILURE = pb.GenericResult.GENERIC_STATUS_FAILURE
+SUCCESS = pb.GenericResult.GENERIC_STATUS_SUCCESS
+STREAM_S = 55.0
+"""How long a request for streamed values is held open, as in the cloud."""
+
+
+class Calls(Functions):
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)  # type: ignore[arg-type]
+        self.calls: dict[str, Call] = {}
+        self.inputs: dict[str, Input] = {}
+
+    def FunctionMap(self, request: pb.FunctionMapRequest) -> pb.FunctionMapResponse:
+        pool = found(self.pools, request.function_id, "Function")
+        if not pool.live:
+            raise GRPCError(Status.FAILED_PRECONDITION, "This app is stopped")
+        call = Call(pool, request.function_call_invocation_type)
+        self.calls[call.id] = call
+        return pb.FunctionMapResponse(
+            function_call_id=call.id,
+            function_call_jwt=call.id,
+            pipelined_inputs=self.enqueue(call, request.pipelined_inputs),
+            retry_policy=pool.definition.retry_policy,
+            sync_client_retries_enabled=True,
+            max_inputs_outstanding=1000,
+        )
+
+    def FunctionPutInputs(self, request: pb.FunctionPutInputsRequest) -> pb.FunctionPutInputsResponse:
+        call = found(self.calls, request.function_call_id, "Function call")
+        return pb.FunctionPutInputsResponse(inputs=self.enqueue(call, request.inputs))
+
+    def enqueue(self, call: Call, items: Iterable[pb.FunctionPutInputsItem]) -> list[pb.FunctionPutInputsResponseItem]:
+        accepted = []
+        for item in items:
+            entry = Input(call, item.idx, item.input)
+            self.inputs[entry.id] = entry
+            call.inputs.append(entry)
+            call.pool.queue.append(entry)
+            accepted.append(pb.FunctionPutInputsResponseItem(idx=item.idx, input_id=entry.id, input_jwt=entry.id))
+        self.scale(call.pool)
+        self.notify()
+        return accepted
+
+    def FunctionRetryInputs(self, request: pb.FunctionRetryInputsRequest) -> pb.FunctionRetryInputsResponse:
+        entries = [found(self.inputs, item.input_jwt, "Input") for item in request.inputs]
+        for entry in entries:
+            entry.retries, entry.done, entry.container = entry.retries + 1, False, None
+            entry.call.outputs = [o for o in entry.call.outputs if o.input_id != entry.id]
+            entry.call.pool.queue.append(entry)
+            self.scale(entry.call.pool)
+        self.notify()
+        return pb.FunctionRetryInputsResponse(input_jwts=[entry.id for entry in entries])
+
+    async def FunctionGetOutputs(self, request: pb.FunctionGetOutputsRequest) -> pb.FunctionGetOutputsResponse:
+        call = found(self.calls, request.function_call_id, "Function call")
+        seen = int((request.last_entry_id or "0-0").split("-")[0])
+
+        def fresh() -> list[pb.FunctionGetOutputsItem]:
+            if request.HasField("start_idx"):
+                return [o for o in call.outputs if request.start_idx <= o.idx <= request.end_idx]
+            return call.outputs[seen:]
+
+        outputs = await self.wait_for(fresh, request.timeout)
+        return pb.FunctionGetOutputsResponse(
+            outputs=outputs,
+            idxs=[output.idx for output in outputs],
+            last_entry_id=f"{len(call.outputs)}-0",
+            num_unfinished_inputs=sum(not entry.done for entry in call.inputs),
+        )
+
+    async def FunctionCallGetDataOut(self, request: pb.FunctionCallGetDataRequest) -> AsyncIterator[pb.DataChunk]:
+        call = found(self.calls, request.function_call_id, "Function call")
+        seen, end = request.last_index, time.time() + STREAM_S
+
+        def fresh() -> list[pb.DataChunk]:
+            return [chunk for chunk in call.chunks if chunk.index > seen]
+
+        while time.time() < end:
+            for chunk in fresh():
+                seen = chunk.index
+                yield chunk
+            if call.done:
+                return
+            await self.wait_for(lambda: fresh() or call.done, end - time.time())
+
+    def FunctionCallCancel(self, request: pb.FunctionCallCancelRequest) -> Empty:
+        call = found(self.calls, request.function_call_id, "Function call")
+        for entry in [entry for entry in call.inputs if not entry.done]:
+            if entry.container is not None:
+                entry.container.cancelled.append(entry.id)
+            else:
+                call.pool.queue.remove(entry)
+                terminated = pb.GenericResult.GENERIC_STATUS_TERMINATED
+                self.finish(entry, pb.GenericResult(status=terminated, exception="Input was cancelled"))
+        self.notify()
+        return Empty()
+
+    def finish(
+        self, entry: Input, result: pb.GenericResult, data_format: pb.DataFormat.ValueType = pb.DATA_FORMAT_PICKLE
+    ) -> None:
+        """The first result of an input counts; later ones are dropped."""
+        if entry.done:
+            return
+        entry.done = True
+        if entry.timer is not None:
+            entry.timer.cancel()
+        if entry.container is not None:
+            entry.container.inputs.pop(entry.id, None)
+            entry.container.idle_since = time.time()
+        counts = entry.call.pool.counts
+        if result.status == SUCCESS:
+            counts.succeeded += 1
+        else:
+            counts.failed += 1
+        entry.call.outputs.append(
+            pb.FunctionGetOutputsItem(
+                idx=entry.index,
+                input_id=entry.id,
+                result=result,
+                data_format=data_format,
+                retry_count=entry.retries,
+            )
+        )
+        self.notify()

@@ -1,0 +1,146 @@
+"""Apps, functions, calls and containers, as the control plane remembers them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from modal_proto import api_pb2 as pb
+
+from .wire import new_id
+
+DEFAULT_TIMEOUT_S = 300
+
+
+@dataclass(eq=False)
+class Input:
+    """One input of a call, on its way to a container or there."""
+
+    call: Call
+    index: int
+    body: pb.FunctionInput
+    id: str = field(default_factory=lambda: new_id("in"))
+    retries: int = 0
+    container: Container | None = None
+    timer: asyncio.TimerHandle | None = None
+    done: bool = False
+
+
+@dataclass(eq=False)
+class Call:
+    pool: Pool
+    kind: pb.FunctionCallInvocationType.ValueType
+    id: str = field(default_factory=lambda: new_id("fc"))
+    inputs: list[Input] = field(default_factory=list)
+    outputs: list[pb.FunctionGetOutputsItem] = field(default_factory=list)
+    chunks: list[pb.DataChunk] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        return all(i.done for i in self.inputs)
+
+
+@dataclass(eq=False)
+class Container:
+    """One container process."""
+
+    pool: Pool
+    id: str = field(default_factory=lambda: new_id("ta"))
+    process: asyncio.subprocess.Process | None = None
+    inputs: dict[str, Input] = field(default_factory=dict)
+    cancelled: list[str] = field(default_factory=list)
+    created: float = field(default_factory=time.time)
+    idle_since: float = field(default_factory=time.time)
+    ready: bool = False
+    draining: bool = False
+    result: pb.GenericResult | None = None
+    """What the container itself reported when it failed to start."""
+    killed_for: str = ""
+
+
+@dataclass
+class Counts:
+    """What `modal app stats` shows of a function."""
+
+    succeeded: int = 0
+    failed: int = 0
+    started: int = 0
+    errors: int = 0
+
+
+@dataclass(eq=False)
+class Pool:
+    """One function: its definition, its queue and its containers."""
+
+    id: str
+    app: App
+    name: str
+    definition: pb.Function = field(default_factory=pb.Function)
+    data: pb.FunctionData = field(default_factory=pb.FunctionData)
+    handle: pb.FunctionHandleMetadata = field(default_factory=pb.FunctionHandleMetadata)
+    params: bytes = b""
+    queue: deque[Input] = field(default_factory=deque)
+    containers: dict[str, Container] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+    autoscaler: dict[str, int] = field(default_factory=dict)
+    """What `autoscaler.update` overrides until the next deployment."""
+    live: bool = False
+    crash_looping: bool = False
+    """A container did not come up: the minimum is not refilled before somebody calls or deploys."""
+
+    def setting(self, name: str, default: int = 0) -> int:
+        if name in self.autoscaler:
+            return self.autoscaler[name]
+        settings = self.definition.autoscaler_settings
+        return int(getattr(settings, name)) if settings.HasField(name) else default  # type: ignore[arg-type]
+
+    @property
+    def slots(self) -> int:
+        """Inputs that one container takes at once."""
+        return self.definition.max_concurrent_inputs or 1
+
+    @property
+    def timeout(self) -> int:
+        return self.definition.timeout_secs or DEFAULT_TIMEOUT_S
+
+    @property
+    def running(self) -> list[Container]:
+        return [c for c in self.containers.values() if not c.draining]
+
+    @property
+    def inputs_running(self) -> int:
+        return sum(len(c.inputs) for c in self.containers.values())
+
+
+@dataclass(frozen=True)
+class Deployment:
+    at: float
+    tag: str
+    client_version: str
+
+
+@dataclass(eq=False)
+class App:
+    id: str
+    description: str
+    state: pb.AppState.ValueType
+    deployed_name: str = ""
+    created: float = field(default_factory=time.time)
+    stopped: float = 0.0
+    functions: dict[str, str] = field(default_factory=dict)
+    classes: dict[str, str] = field(default_factory=dict)
+    history: list[Deployment] = field(default_factory=list)
+    logs: list[pb.TaskLogsBatch] = field(default_factory=list)
+
+    def lifecycle(self) -> pb.AppLifecycle:
+        return pb.AppLifecycle(
+            app_state=self.state,
+            created_at=self.created,
+            created_by="local",
+            deployed_at=self.history[-1].at if self.history else 0.0,
+            deployed_by="local" if self.history else "",
+            version=len(self.history),
+            stopped_at=self.stopped,
+        )
