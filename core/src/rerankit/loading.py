@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from rerankit.arguments import ServiceArguments
     from rerankit.settings import Settings
 
-__all__ = ["RERANKER_MAPPING", "arguments_model", "build_backend", "load_from_settings", "load_reranker"]
+__all__ = [
+    "RERANKER_MAPPING",
+    "arguments_model",
+    "build_backend",
+    "load_from_settings",
+    "load_reranker",
+    "resolved",
+    "validated_arguments",
+]
 
 
 class _FromConfiguration:
@@ -84,9 +92,8 @@ def build_backend(name: str, args: Mapping[str, Any], *, source: Mapping[str, st
         RerankitError: as ``load_reranker``.
     """
     found = plugin_manager().service(name)
-    model = arguments_model(found)
-    values = _validated(found, model, args, source or {})
-    target = _resolved(found, found.spec.target)
+    values = validated_arguments(found, args, source=source)
+    target = resolved(found, found.spec.target)
     try:
         backend = target(**values)
     except RerankitError:
@@ -113,16 +120,28 @@ def arguments_model(service: Service) -> type[ServiceArguments] | None:
     Raises:
         MissingExtraError, PluginLoadError: the plugin's own model cannot be imported.
     """
-    return None if service.spec.arguments is None else _resolved(service, service.spec.arguments)
+    return None if service.spec.arguments is None else resolved(service, service.spec.arguments)
 
 
-def _validated(
-    service: Service, model: type[ServiceArguments] | None, args: Mapping[str, Any], source: Mapping[str, str]
+def validated_arguments(
+    service: Service, args: Mapping[str, Any], *, source: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
+    """``args`` as the service's model understands them, without its defaults.
+
+    Args:
+        service: whose arguments they are.
+        args: by name, not yet validated.
+        source: where each came from.
+
+    Raises:
+        InvalidArgumentError: one is unknown, missing or wrong.
+        ConfigurationError: a secret stands in the configuration file.
+        MissingExtraError, PluginLoadError: the plugin's own model cannot be imported.
+    """
     from rerankit.arguments import ServiceArguments, secret_names, validated
     from rerankit.settings import FILE
 
-    model = model or ServiceArguments
+    model, source = arguments_model(service) or ServiceArguments, source or {}
     arguments = validated(model, args, service=service.spec.name, source=source)
     for name in secret_names(model):
         where = source.get(name, "")
@@ -135,7 +154,13 @@ def _validated(
     return {name: getattr(arguments, name) for name in arguments.model_fields_set}
 
 
-def _resolved(service: Service, target: object) -> Any:
+def resolved(service: Service, target: object) -> Any:
+    """What a ``target`` of the service's spec names.
+
+    Raises:
+        MissingExtraError: something it imports is not installed.
+        PluginLoadError: it cannot be loaded for another reason.
+    """
     try:
         return resolve(target)
     except ImportError as error:
