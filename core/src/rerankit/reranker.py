@@ -11,7 +11,7 @@ import asyncio
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -77,6 +77,14 @@ class AbstractReranker(ABC):
         query, texts, top_n = check_query(query), texts_of(documents, text_field), check_top_n(top_n)
         started = time.perf_counter()
         return self._ranking(documents, await self._abatch(query, texts), top_n, started)
+
+    def diagnose(self) -> Mapping[str, str]:
+        """What ``rerankit doctor`` tells about it, by name: the model, the device, which credentials. Never a secret.
+
+        Raises:
+            RerankitError: something is wrong that scores alone do not show, such as published values it misses.
+        """
+        return {}
 
     def close(self) -> None:  # noqa: B027 - most backends hold nothing
         """Release what the backend holds. May be called more than once."""
