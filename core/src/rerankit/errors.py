@@ -38,7 +38,10 @@ change next. ``retryable`` says whether the same call may succeed later; only th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from rerankit.scoring import Attempt
 
 __all__ = [
     "AppNotFoundError",
@@ -83,11 +86,15 @@ class RerankitError(Exception):
         service: the service it happened in, where there is one.
         retryable: overrides what the class says.
         retry_after: seconds the backend asked to wait before the next try.
+
+    Attributes:
+        attempts: every try of a call that failed for good, where the policy made several.
     """
 
     code: ClassVar[str] = "error"
     default_remedy: ClassVar[str] = "run `rerankit doctor` to see what is wrong"
     default_retryable: ClassVar[bool] = False
+    attempts: tuple[Attempt, ...] = ()
 
     def __init__(
         self,

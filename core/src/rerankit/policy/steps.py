@@ -1,0 +1,245 @@
+"""How one piece of code serves synchronous and asynchronous callers.
+
+A layer is a generator that yields what it needs done (score this, pause, wait) and is sent the answer, or is thrown
+the error. It is written once; ``score_pairs`` runs the steps in the caller's thread, ``ascore_pairs`` awaits them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeAlias
+
+from rerankit.errors import DeadlineExceededError
+from rerankit.reranker import PairReranker
+from rerankit.scoring import Capabilities, Pair, ScoreBatch, ScoreRequest
+
+__all__ = ["Layer", "Parallel", "Pause", "Score", "Step", "Steps", "Wait"]
+
+
+class Step(Protocol):
+    """Something a layer needs done: ``answer = yield from step``."""
+
+    def run(self) -> Any: ...
+
+    async def arun(self) -> Any: ...
+
+
+Steps: TypeAlias = Generator[Step, Any, ScoreBatch]
+
+
+Parts: TypeAlias = tuple[list[ScoreBatch], Exception | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Have ``reranker`` score ``request``."""
+
+    reranker: PairReranker
+    request: ScoreRequest
+
+    def __iter__(self) -> Generator[Step, Any, ScoreBatch]:
+        answer: ScoreBatch = yield self
+        return answer
+
+    def run(self) -> ScoreBatch:
+        return self.reranker.score_pairs(self.request)
+
+    async def arun(self) -> ScoreBatch:
+        return await self.reranker.ascore_pairs(self.request)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait before going on; the deadline is the layer's business. Ends early when the caller cancels."""
+
+    seconds: float
+    request: ScoreRequest
+
+    def __iter__(self) -> Generator[Step, Any, None]:
+        yield self
+
+    def run(self) -> None:
+        if self.request.cancelled is None:
+            time.sleep(self.seconds)
+        else:
+            self.request.cancelled.wait(self.seconds)
+        self.request.raise_if_stopped()
+
+    async def arun(self) -> None:
+        await asyncio.sleep(self.seconds)
+        self.request.raise_if_stopped()
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait until somebody else's ``future`` is done, whatever became of it."""
+
+    future: Future[Any]
+    request: ScoreRequest
+
+    def __iter__(self) -> Generator[Step, Any, None]:
+        yield self
+
+    def run(self) -> None:
+        while not self.future.done():
+            self.request.raise_if_stopped()
+            # Short turns only where there is an event to look at: nothing wakes a thread for two things at once.
+            turn = None if self.request.cancelled is None else 0.05
+            remaining = self.request.remaining()
+            if remaining is not None:
+                turn = remaining if turn is None else min(turn, remaining)
+            try:
+                self.future.exception(turn)
+            except TimeoutError:
+                continue
+
+    async def arun(self) -> None:
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+        # Not wrap_future: cancelling this waiter must not reach the future, nor its error go unretrieved here.
+        self.future.add_done_callback(lambda _: _tell(loop, done))
+        try:
+            async with asyncio.timeout(self.request.remaining()):
+                await done.wait()
+        except TimeoutError:
+            raise DeadlineExceededError("the deadline passed while waiting for another caller's work") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """Score ``requests`` in their order, at most ``limit`` at once; nothing new begins after an error.
+
+    Gives the batches up to the first one that failed, and its error (``None`` if none did).
+    """
+
+    reranker: PairReranker
+    requests: Sequence[ScoreRequest]
+    limit: int
+
+    def __iter__(self) -> Generator[Step, Any, Parts]:
+        answer: Parts = yield self
+        return answer
+
+    def run(self) -> Parts:
+        if self.limit == 1:
+            return _until_error([partial(self.reranker.score_pairs, request) for request in self.requests])
+        with ThreadPoolExecutor(min(self.limit, len(self.requests)), "rerankit-split") as pool:
+            # Each runs in a copy of the caller's context, so that spans nest in the caller's trace.
+            futures = [
+                pool.submit(contextvars.copy_context().run, self.reranker.score_pairs, request)
+                for request in self.requests
+            ]
+            try:
+                return _until_error([future.result for future in futures])
+            finally:
+                for future in futures:
+                    future.cancel()
+
+    async def arun(self) -> Parts:
+        places = asyncio.Semaphore(self.limit)
+
+        async def one(request: ScoreRequest) -> ScoreBatch:
+            async with places:
+                return await self.reranker.ascore_pairs(request)
+
+        tasks = [asyncio.create_task(one(request)) for request in self.requests]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        failed = [result for result in ended if isinstance(result, Exception)]
+        done = [result for result in ended[: _prefix(ended)] if isinstance(result, ScoreBatch)]
+        return done, failed[0] if failed else None
+
+
+def _until_error(results: Sequence[Callable[[], ScoreBatch]]) -> Parts:
+    done: list[ScoreBatch] = []
+    for result in results:
+        try:
+            done.append(result())
+        except Exception as error:
+            return done, error
+    return done, None
+
+
+def _prefix(ended: Sequence[object]) -> int:
+    """How many of ``ended`` are batches, from the start."""
+    return next((i for i, result in enumerate(ended) if not isinstance(result, ScoreBatch)), len(ended))
+
+
+def _tell(loop: asyncio.AbstractEventLoop, done: asyncio.Event) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(done.set)
+
+
+class Layer(PairReranker):
+    """A ``PairReranker`` around another one, told apart only by what ``_steps`` does."""
+
+    def __init__(self, inner: PairReranker) -> None:
+        self.inner = inner
+        self.service = inner.service
+
+    @abstractmethod
+    def _steps(self, request: ScoreRequest) -> Steps:
+        """Yield steps, be sent their answers, return the batch."""
+
+    def score_pairs(self, request: ScoreRequest) -> ScoreBatch:
+        steps = self._steps(request)
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = step.run()
+                except BaseException as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            batch: ScoreBatch = end.value
+            return batch
+
+    async def ascore_pairs(self, request: ScoreRequest) -> ScoreBatch:
+        steps = self._steps(request)
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = await step.arun()
+                except BaseException as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            batch: ScoreBatch = end.value
+            return batch
+
+    @property
+    def capabilities(self) -> Capabilities:  # type: ignore[override]
+        """What the inner reranker can do at this moment: a client may learn its server's limits late."""
+        return self.inner.capabilities
+
+    @property
+    def fingerprint(self) -> str | None:
+        return self.inner.fingerprint
+
+    @property
+    def label(self) -> str:
+        return self.service or self.inner.label
+
+    def token_counts(self, pairs: Sequence[Pair]) -> list[int]:
+        return self.inner.token_counts(pairs)
+
+    def close(self) -> None:
+        self.inner.close()
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
