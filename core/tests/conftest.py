@@ -42,7 +42,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 def plugin_source(service: str, *, score: float = 0.5, arguments: str = "None", extra: str = "") -> str:
     """A light module that brings one service, whose backend scores everything ``score``."""
-    return f'''
+    return f"""
 import rerankit
 from rerankit.arguments import ServiceArguments
 
@@ -60,7 +60,7 @@ class Backend(rerankit.AbstractReranker):
 @rerankit.hookimpl
 def rerankit_rerankers():
     return [rerankit.RerankerSpec({service!r}, Backend, arguments={arguments}, summary="for tests" {extra})]
-'''
+"""
 
 
 @pytest.fixture

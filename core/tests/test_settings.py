@@ -119,7 +119,9 @@ def test_a_higher_source_that_names_another_service_drops_lower_arguments(
     write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``RERANKER_SERVICE=mini`` over a file for Modal must not hand Modal's app_name to mini."""
-    write_config({"reranker_service": "modal", "reranker_args": {"app_name": "x"}, "reranker_policy": {"deadline_s": 2}})
+    write_config(
+        {"reranker_service": "modal", "reranker_args": {"app_name": "x"}, "reranker_policy": {"deadline_s": 2}}
+    )
     monkeypatch.setenv("RERANKER_SERVICE", "mini")
     settings = read_settings()
     assert (settings.service, dict(settings.args)) == ("mini", {})

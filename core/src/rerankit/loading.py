@@ -73,11 +73,19 @@ def load_from_settings(settings: Settings) -> PairReranker:
     Raises:
         RerankitError: as ``load_reranker``.
     """
-    from rerankit.adapters import as_pair_reranker
+    from rerankit.arguments import validated
+    from rerankit.policy.compose import apply_policy
+    from rerankit.policy.settings import PolicySettings
 
     if settings.service is None:
         return InputOrder()
-    return as_pair_reranker(build_backend(settings.service, settings.args, source=settings.sources_of("args")))
+    source = settings.sources_of("policy")
+    policy = validated(PolicySettings, settings.policy, service="reranker_policy", source=source)
+    for fallback in policy.fallback:
+        # Built when it is first needed, but a misspelt name should not wait for the outage to show.
+        validated_arguments(plugin_manager().service(fallback.service), fallback.args)
+    backend = build_backend(settings.service, settings.args, source=settings.sources_of("args"))
+    return apply_policy(backend, policy, build_backend)
 
 
 def build_backend(name: str, args: Mapping[str, Any], *, source: Mapping[str, str] | None = None) -> AbstractReranker:
