@@ -29,6 +29,7 @@ _FIRST_PARTY = {
     "biencoder": "crossencoder",
     "crossencoder": "crossencoder",
     "flag_embedding": "crossencoder",
+    "http": "http",
     "local_service": "local_service",
     "mini": "mini",
     "modal": "modal",
