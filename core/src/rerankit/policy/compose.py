@@ -20,6 +20,7 @@ from rerankit.reranker import AbstractReranker, PairReranker
 
 if TYPE_CHECKING:
     from rerankit.policy.cache import ScoreCache
+    from rerankit.policy.calibration import Calibration
 
 __all__ = ["Build", "apply_policy"]
 
@@ -68,10 +69,19 @@ class _Services:
         if self._failures is None:
             self._failures = _FAILURES_WITH_FALLBACK if settings.fallback else 0
         self._cache: ScoreCache | None = None
-        if settings.cache_bytes:
+        if settings.cache_path is not None:
+            from rerankit.policy.disk import DiskCache, DiskScores
+
+            self._cache = DiskCache(settings.cache_bytes, DiskScores(settings.cache_path, settings.cache_path_bytes))
+        elif settings.cache_bytes:
             from rerankit.policy.cache import ScoreCache
 
             self._cache = ScoreCache(settings.cache_bytes)
+        self._calibrations: list[Calibration] = []
+        if settings.calibration:
+            from rerankit.policy.calibration import Calibration
+
+            self._calibrations = [Calibration.read(path) for path in settings.calibration]
 
     def build(self, build: Build, fallback: FallbackService) -> PairReranker:
         return self.around(as_pair_reranker(build(fallback.service, fallback.args)), first=False)
@@ -101,6 +111,12 @@ class _Services:
             from rerankit.policy.cache import CacheReranker
 
             reranker = CacheReranker(reranker, self._cache)
+        # Only the first service must have one: with a fallback's own scores an answer is still an answer.
+        made_for = [c for c in self._calibrations if first or c.made_for.service == backend.label]
+        if made_for:
+            from rerankit.policy.calibration import CalibratedReranker
+
+            reranker = CalibratedReranker(reranker, made_for)
         if (settings.deduplicate and asked_for) or (settings.deduplicate is None and not listwise):
             reranker = DedupReranker(reranker)
         return reranker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -76,6 +77,17 @@ class PolicySettings(ServiceArguments):
         None, description="score equal documents of a call once; by default where the backend is pointwise"
     )
     cache_bytes: ByteSize = Field(ByteSize(0), description="memory for scores of pairs seen before, as 64MiB; 0: none")
+    cache_path: Path | None = Field(
+        None, description="file that keeps scores over restarts and for other processes; none: memory only"
+    )
+    cache_path_bytes: ByteSize = Field(
+        ByteSize(1 << 30), ge=1 << 20, description="with cache_path: size of the file; the oldest scores make room"
+    )
+    calibration: Annotated[tuple[Path, ...], BeforeValidator(_names)] = Field(
+        (),
+        description="files made by `rerankit calibrate`: scores become probabilities of relevance. One must be for "
+        "the service's model; a fallback's scores are calibrated where one names the fallback",
+    )
     batch_tokens: PositiveInt | None = Field(
         None, description="merge concurrent calls into batches of this many tokens"
     )
