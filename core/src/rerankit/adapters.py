@@ -26,20 +26,18 @@ class _Adapted(PairReranker):
         self.capabilities = plain.capabilities
 
     def score_pairs(self, request: ScoreRequest) -> ScoreBatch:
-        scores: list[float | None] = [None] * len(request.pairs)
-        for query, positions in _by_query(request.pairs).items():
+        found: dict[str, list[float]] = {}
+        for query, texts in _by_query(request.pairs).items():
             request.raise_if_stopped()
-            texts = [request.pairs[position][1] for position in positions]
-            self._place(scores, positions, self._plain.get_scores(query, texts))
-        return ScoreBatch(scores)
+            found[query] = checked_scores(self._plain.get_scores(query, texts), len(texts), self.label)
+        return ScoreBatch(_in_order(request.pairs, found))
 
     async def ascore_pairs(self, request: ScoreRequest) -> ScoreBatch:
-        scores: list[float | None] = [None] * len(request.pairs)
-        for query, positions in _by_query(request.pairs).items():
+        found: dict[str, list[float]] = {}
+        for query, texts in _by_query(request.pairs).items():
             request.raise_if_stopped()
-            texts = [request.pairs[position][1] for position in positions]
-            self._place(scores, positions, await self._plain.aget_scores(query, texts))
-        return ScoreBatch(scores)
+            found[query] = checked_scores(await self._plain.aget_scores(query, texts), len(texts), self.label)
+        return ScoreBatch(_in_order(request.pairs, found))
 
     def close(self) -> None:
         self._plain.close()
@@ -51,13 +49,18 @@ class _Adapted(PairReranker):
     def label(self) -> str:
         return self.service or self._plain.label
 
-    def _place(self, scores: list[float | None], positions: Sequence[int], found: object) -> None:
-        for position, score in zip(positions, checked_scores(found, len(positions), self.label), strict=True):
-            scores[position] = score
+
+def _by_query(pairs: Sequence[Pair]) -> dict[str, list[str]]:
+    if len({query for query, _ in pairs}) == 1:
+        return {pairs[0][0]: [document for _, document in pairs]}
+    texts: dict[str, list[str]] = {}
+    for query, document in pairs:
+        texts.setdefault(query, []).append(document)
+    return texts
 
 
-def _by_query(pairs: Sequence[Pair]) -> dict[str, list[int]]:
-    positions: dict[str, list[int]] = {}
-    for position, (query, _) in enumerate(pairs):
-        positions.setdefault(query, []).append(position)
-    return positions
+def _in_order(pairs: Sequence[Pair], found: dict[str, list[float]]) -> list[float]:
+    if len(found) == 1:
+        return found[pairs[0][0]]
+    scores = {query: iter(of_query) for query, of_query in found.items()}
+    return [next(scores[query]) for query, _ in pairs]

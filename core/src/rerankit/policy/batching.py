@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from rerankit.errors import BackendError, DeadlineExceededError, RerankitError, UnavailableError
 from rerankit.policy.merge import merge, same_source
 from rerankit.policy.queue import FairQueue, Job, Pick
+from rerankit.policy.split import SplitReranker
+from rerankit.policy.steps import Wrapper
 from rerankit.reranker import PairReranker
-from rerankit.scoring import Pair, ScoreBatch, ScoreRequest, checked_batch
+from rerankit.scoring import ScoreBatch, ScoreRequest, checked_batch
 
 __all__ = ["BatchingFigures", "BatchingReranker"]
 
@@ -51,7 +53,7 @@ class BatchingFigures:
     reruns: int
 
 
-class BatchingReranker(PairReranker):
+class BatchingReranker(Wrapper):
     """Wears any ``PairReranker``; is one. Many threads and event loops may call it at once.
 
     ::
@@ -77,8 +79,8 @@ class BatchingReranker(PairReranker):
 
     Args:
         inner: scores the batches; it is called from at most ``workers`` threads.
-        max_batch_tokens: token budget of a batch, lowered to the backend's own limit.
-        max_batch_documents: pairs in a batch at most, lowered likewise.
+        max_batch_tokens: token budget of a batch; the backend's own limits are kept besides.
+        max_batch_documents: pairs in a batch at most.
         max_queue_tokens: tokens that may wait.
         workers: batches in flight at once; by default the backend's ``max_concurrency``.
     """
@@ -92,16 +94,11 @@ class BatchingReranker(PairReranker):
         max_queue_tokens: int = 1_000_000,
         workers: int | None = None,
     ) -> None:
-        limits = inner.capabilities
-        self.inner = inner
-        self.service = inner.service
-        self.capabilities = replace(limits, max_documents=None, max_characters=None, max_tokens=None)
-        if limits.listwise:
-            self.capabilities = limits
-        self._max_workers = workers or limits.max_concurrency
-        self._batch_tokens = min(max_batch_tokens, limits.max_tokens or max_batch_tokens)
-        documents = [limit for limit in (max_batch_documents, limits.max_documents) if limit is not None]
-        self._batch_documents = min(documents, default=None)
+        # A batch may be over the backend's limits where each request was not.
+        super().__init__(SplitReranker(inner))
+        self._max_workers = workers or inner.capabilities.max_concurrency
+        self._batch_tokens = max_batch_tokens
+        self._batch_documents = max_batch_documents
         self._queue_tokens = max_queue_tokens
         self._open = True
         self._start()
@@ -114,7 +111,7 @@ class BatchingReranker(PairReranker):
             batch_tokens=self._batch_tokens,
             batch_documents=self._batch_documents,
             max_tokens=self._queue_tokens,
-            whole=self.capabilities.listwise,
+            whole=self.inner.capabilities.listwise,
         )
         self._threads: set[threading.Thread] = set()
         self._idle = 0
@@ -158,17 +155,6 @@ class BatchingReranker(PairReranker):
             raise self._late(request, error) from None
         finally:
             self._leave(job)
-
-    def token_counts(self, pairs: Sequence[Pair]) -> list[int]:
-        return self.inner.token_counts(pairs)
-
-    @property
-    def fingerprint(self) -> str | None:
-        return self.inner.fingerprint
-
-    @property
-    def label(self) -> str:
-        return self.service or self.inner.label
 
     def figures(self) -> BatchingFigures:
         """The figures of this moment."""
@@ -368,6 +354,8 @@ class BatchingReranker(PairReranker):
 
     def _whole(self, job: Job) -> ScoreBatch:
         first = job.parts[0][1]
+        if len(job.parts) == 1:
+            return first
         if all(same_source(first, batch) for _, batch in job.parts):
             return merge(job.parts, len(job.counts))
         # A fallback took over between two batches: scores of two models never mix, so the request is scored anew.

@@ -20,7 +20,7 @@ from rerankit.errors import DeadlineExceededError
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Capabilities, Pair, ScoreBatch, ScoreRequest
 
-__all__ = ["Layer", "Parallel", "Pause", "Score", "Step", "Steps", "Wait"]
+__all__ = ["Layer", "Parallel", "Pause", "Score", "Step", "Steps", "Wait", "Wrapper"]
 
 
 class Step(Protocol):
@@ -181,12 +181,38 @@ def _tell(loop: asyncio.AbstractEventLoop, done: asyncio.Event) -> None:
         loop.call_soon_threadsafe(done.set)
 
 
-class Layer(PairReranker):
-    """A ``PairReranker`` around another one, told apart only by what ``_steps`` does."""
+class Wrapper(PairReranker):
+    """A ``PairReranker`` around another one, whose name, limits and identity it keeps."""
 
     def __init__(self, inner: PairReranker) -> None:
         self.inner = inner
         self.service = inner.service
+
+    @property
+    def capabilities(self) -> Capabilities:  # type: ignore[override]
+        """What the inner reranker can do at this moment: a client may learn its server's limits late."""
+        return self.inner.capabilities
+
+    @property
+    def fingerprint(self) -> str | None:
+        return self.inner.fingerprint
+
+    @property
+    def label(self) -> str:
+        return self.service or self.inner.label
+
+    def token_counts(self, pairs: Sequence[Pair]) -> list[int]:
+        return self.inner.token_counts(pairs)
+
+    def close(self) -> None:
+        self.inner.close()
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+class Layer(Wrapper):
+    """A wrapper that is told apart only by what its ``_steps`` do."""
 
     @abstractmethod
     def _steps(self, request: ScoreRequest) -> Steps:
@@ -221,25 +247,3 @@ class Layer(PairReranker):
         except StopIteration as end:
             batch: ScoreBatch = end.value
             return batch
-
-    @property
-    def capabilities(self) -> Capabilities:  # type: ignore[override]
-        """What the inner reranker can do at this moment: a client may learn its server's limits late."""
-        return self.inner.capabilities
-
-    @property
-    def fingerprint(self) -> str | None:
-        return self.inner.fingerprint
-
-    @property
-    def label(self) -> str:
-        return self.service or self.inner.label
-
-    def token_counts(self, pairs: Sequence[Pair]) -> list[int]:
-        return self.inner.token_counts(pairs)
-
-    def close(self) -> None:
-        self.inner.close()
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()
