@@ -7,13 +7,16 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rerankit.cli.group import CHECK_FAILED, json_option
 from rerankit.cli.output import print_json, working
 from rerankit.errors import BackendError, RerankitError
+
+if TYPE_CHECKING:
+    from rerankit.reranker import AbstractReranker
 
 __all__ = ["doctor"]
 
@@ -43,18 +46,21 @@ class Check:
 
 @click.command()
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.option("--model", "examine_models", is_flag=True, help="Also ask each model what a reranker should know.")
 @json_option
-def doctor(services: tuple[str, ...], as_json: bool) -> None:
+def doctor(services: tuple[str, ...], examine_models: bool, as_json: bool) -> None:
     """Check the configuration, every plugin, and the backends.
 
     The configured service, its fallbacks and each SERVICE named here are loaded and rerank a few passages;
-    of the others it is checked that all they need is installed. Exit status 1 if a check fails.
+    of the others it is checked that all they need is installed. With --model, their models score shipped pairs of
+    several kinds, alone and in company, and what their loaders warn about counts as a failure. Exit status 1 if a
+    check fails.
     """
     version, python = importlib.metadata.version("rerankit"), platform.python_version()
     if not as_json:
         click.echo(f"rerankit {version}, Python {python} on {platform.system()} {platform.machine()}")
     checks = []
-    for check in _checks(services):
+    for check in _checks(services, examine_models):
         checks.append(check)
         if not as_json:
             _print(check)
@@ -74,7 +80,7 @@ def doctor(services: tuple[str, ...], as_json: bool) -> None:
         raise click.exceptions.Exit(CHECK_FAILED)
 
 
-def _checks(named: tuple[str, ...]) -> Iterator[Check]:
+def _checks(named: tuple[str, ...], examine_models: bool) -> Iterator[Check]:
     yield from _plugins()
     wanted: dict[str, tuple[Mapping[str, Any], Mapping[str, str]]] = {}
     try:
@@ -94,8 +100,8 @@ def _checks(named: tuple[str, ...]) -> Iterator[Check]:
         wanted.setdefault(name, ({}, {}))
     for name, (args, source) in wanted.items():
         with working(f"loading and trying {name}"):
-            check = _self_test(name, args, source)
-        yield check
+            tried = _tried(name, args, source, examine_models)
+        yield from tried
     yield from _importable(set(wanted))
 
 
@@ -135,22 +141,34 @@ def _importable(tried: set[str]) -> Iterator[Check]:
             yield Check(name, "ok", f"installed, not configured; to try it: rerankit doctor {name}")
 
 
-def _self_test(name: str, args: Mapping[str, Any], source: Mapping[str, str]) -> Check:
+def _tried(name: str, args: Mapping[str, Any], source: Mapping[str, str], examine_model: bool) -> list[Check]:
     from rerankit.loading import build_backend
+    from rerankit.sanity import examine, loader_warnings
 
     started = time.perf_counter()
     try:
-        with build_backend(name, args, source=source) as reranker:
-            first = reranker.rerank(_QUERY, _PASSAGES)
-            loaded = time.perf_counter() - started
-            again = reranker.rerank(_QUERY, _PASSAGES)
-            told = reranker.diagnose()
+        with loader_warnings() as findings, build_backend(name, args, source=source) as reranker:
+            checks = [_self_test(name, reranker, started)]
+            if examine_model:
+                findings += examine(reranker)
     except RerankitError as error:
-        return _failed(name, error)
+        return [_failed(name, error)]
     except Exception as error:
-        return _failed(
-            name, BackendError(f"{type(error).__name__}: {error}", remedy="report it to the plugin's author")
-        )
+        return [
+            _failed(name, BackendError(f"{type(error).__name__}: {error}", remedy="report it to the plugin's author"))
+        ]
+    if examine_model:
+        for finding in findings:
+            status = "failed" if finding.remedy else "ok"
+            checks.append(Check(f"{name} {finding.subject}", status, finding.detail, finding.remedy))
+    return checks
+
+
+def _self_test(name: str, reranker: AbstractReranker, started: float) -> Check:
+    first = reranker.rerank(_QUERY, _PASSAGES)
+    loaded = time.perf_counter() - started
+    again = reranker.rerank(_QUERY, _PASSAGES)
+    told = reranker.diagnose()
     if first[0].index != _RELEVANT:
         wrong = f"it puts {first[0].document!r} first for {_QUERY!r}"
         return Check(name, "failed", wrong, "check the model and its weights: a trained reranker gets this right")
