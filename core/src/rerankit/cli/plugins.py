@@ -18,21 +18,23 @@ _COLOURS = {"ok": "green", "slow": "yellow", "disabled": "white", "incompatible"
 def plugins(as_json: bool) -> None:
     """List the installed plugins, the services and commands they bring, and the reason where one is broken."""
     manager = plugin_manager()
-    summaries = {(service.distribution, service.spec.name): service.spec.summary for service in manager.services()}
     if as_json:
         print_json([_as_json(record, manager) for record in manager.records])
         return
     if not manager.records:
         click.echo('no plugin is installed; the default is brought by: pip install "rerankit[mini]"')
+    summaries = {
+        **{(service.distribution, service.spec.name): service.spec.summary for service in manager.services()},
+        **{(found.distribution, f"rerankit {name}"): found.spec.summary for name, found in manager.commands().items()},
+    }
+    width = max((len(name) for _, name in summaries), default=0) + 2
     for record in manager.records:
         status = click.style(record.status, fg=_COLOURS[record.status])
         click.echo(f"{click.style(record.distribution, bold=True)} {record.version}  {status}")
         if record.reason:
             click.echo(f"  {record.reason}")
-        for name in record.services:
-            click.echo(f"  {name:<16}{summaries[record.distribution, name]}")
-        for name in record.commands:
-            click.echo(f"  {'rerankit ' + name:<16}{manager.commands()[name].spec.summary}")
+        for name in [*record.services, *(f"rerankit {name}" for name in record.commands)]:
+            click.echo(f"  {name:<{width}}{summaries.get((record.distribution, name), 'another plugin has this name')}")
 
 
 def _as_json(record: PluginRecord, manager: PluginManager) -> dict[str, object]:
