@@ -31,6 +31,10 @@ class Portal:
             future.cancel()
             raise
 
+    async def acall(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """``call`` for a caller on another loop; cancelling it cancels ``coroutine``."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._running_loop()))
+
     def close(self) -> None:
         """Stop the loop and its thread; the next call starts new ones."""
         with self._lock:
