@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -269,11 +270,13 @@ def test_a_caller_does_not_wait_beyond_its_deadline(pool: ThreadPoolExecutor, as
         running = pool.submit(reranker.get_scores, "q", texts(0, 5))
         backend.entered.acquire()
         request = ScoreRequest([("q", "1")], deadline=time.monotonic() + 0.05)
+        late = (
+            partial(asyncio.run, reranker.ascore_pairs(request))
+            if asynchronous
+            else partial(reranker.score_pairs, request)
+        )
         with pytest.raises(DeadlineExceededError):
-            if asynchronous:
-                asyncio.run(reranker.ascore_pairs(request))
-            else:
-                reranker.score_pairs(request)
+            late()
         assert time.monotonic() - (request.deadline or 0) < 1.0
         backend.gate.set()
         assert running.result() == numbers(texts(0, 5))
@@ -284,8 +287,9 @@ def test_drain_finishes_what_was_accepted_and_accepts_nothing_more(pool: ThreadP
     """For a graceful shutdown: new requests are refused as unavailable, a retryable error."""
     backend = Gated()
     with BatchingReranker(backend, max_batch_tokens=50) as reranker:
-        futures = [pool.submit(reranker.get_scores, "q", texts(10 * n, 5)) for n in range(5)]
+        futures = [pool.submit(reranker.get_scores, "q", texts(0, 5))]
         backend.entered.acquire()
+        futures += [pool.submit(reranker.get_scores, "q", texts(10 * n, 5)) for n in range(1, 5)]
         queued(reranker, 4)
         assert not reranker.drain(timeout=0.01)
         with pytest.raises(UnavailableError) as refused:
@@ -336,9 +340,11 @@ def test_workers_run_several_batches_at_once(pool: ThreadPoolExecutor) -> None:
     backend = Gated()
     backend.capabilities = Capabilities(ScoreKind.PROBABILITY, max_concurrency=3)
     with BatchingReranker(backend, max_batch_tokens=50) as reranker:
-        futures = [pool.submit(reranker.get_scores, "q", texts(10 * n, 5)) for n in range(6)]
-        for _ in range(3):
+        futures = []
+        for n in range(3):
+            futures.append(pool.submit(reranker.get_scores, "q", texts(10 * n, 5)))
             assert backend.entered.acquire(timeout=5)
+        futures += [pool.submit(reranker.get_scores, "q", texts(10 * n, 5)) for n in range(3, 6)]
         queued(reranker, 3)
         assert reranker.figures().running_batches == 3
         backend.gate.set()

@@ -46,8 +46,9 @@ class LazyReranker(Layer):
 
     def built(self, request: ScoreRequest) -> Generator[Step, Any, None]:
         """The steps of waiting until it is built, or until the request's deadline."""
-        yield from Wait(self._start(), request)
-        error = self._start().exception()
+        building = self._start()
+        yield from Wait(building, request)
+        error = building.exception()
         if isinstance(error, RerankitError):
             raise copy.copy(error) from error
         if error is not None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import time
 from dataclasses import replace
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from rerankit.errors import RerankitError
 from rerankit.policy.steps import Layer, Pause, Score, Steps
@@ -25,16 +24,16 @@ class RetryReranker(Layer):
     Args:
         inner: what is tried.
         retries: further tries.
-        wait_s: seconds before the first of them; doubles each time, plus up to as much again at random.
+        wait_s: seconds before the first of them; doubles each time, and up to ``wait_s`` more at random.
         max_wait_s: the longest wait.
     """
 
     def __init__(self, inner: PairReranker, retries: int, *, wait_s: float = 0.1, max_wait_s: float = 5.0) -> None:
         super().__init__(inner)
         self._retries = retries
-        self._wait_s = wait_s
         self._max_wait_s = max_wait_s
-        self._backoff = wait_exponential_jitter(initial=wait_s, max=max_wait_s, jitter=wait_s)
+        self._jitter = wait_random(0, wait_s)
+        self._backoff = wait_exponential(multiplier=wait_s, max=max_wait_s) + self._jitter
 
     def _steps(self, request: ScoreRequest) -> Steps:
         attempts: list[Attempt] = []
@@ -63,7 +62,7 @@ class RetryReranker(Layer):
 
     def _wait(self, state: RetryCallState) -> float:
         asked = _retry_after(state)
-        return self._backoff(state) if asked is None else asked + random.uniform(0, self._wait_s)
+        return self._backoff(state) if asked is None else asked + self._jitter(state)
 
     def _enough(self, state: RetryCallState, request: ScoreRequest) -> bool:
         remaining = request.remaining()

@@ -146,8 +146,10 @@ class Parallel:
         places = asyncio.Semaphore(self.limit)
 
         async def one(request: ScoreRequest) -> ScoreBatch:
-            async with places:
-                return await self.reranker.ascore_pairs(request)
+            await places.acquire()
+            batch = await self.reranker.ascore_pairs(request)
+            places.release()  # not after an error: nothing new begins then
+            return batch
 
         tasks = [asyncio.create_task(one(request)) for request in self.requests]
         try:
