@@ -1,0 +1,181 @@
+"""What the service tells about itself: models, health, metrics, its page and its documentation."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from importlib import resources
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+from swagger_ui_bundle import swagger_ui_path
+
+import rerankit_local_service
+from rerankit.errors import ModelNotFoundError
+from rerankit_local_service.server.dialects.documents import DOCUMENTS
+from rerankit_local_service.server.replies import Json, failed
+from rerankit_local_service.server.service import RerankService
+from rerankit_local_service.server.serving import ServedModel
+from rerankit_local_service.wire import PROTOCOL
+
+__all__ = ["about_router", "add_docs"]
+
+_UTF8_BYTES = 6
+"""A character costs at most this in JSON: ``\\u0000``."""
+
+
+def about_router(service: RerankService) -> APIRouter:
+    """The routes, telling about ``service``."""
+    router = APIRouter(default_response_class=Json)
+    page, policy = _page()
+
+    @router.get("/", include_in_schema=False)
+    async def index() -> Response:
+        return HTMLResponse(page, headers={"content-security-policy": policy})
+
+    @router.get("/health", summary="Alive: the process answers")
+    async def health() -> dict[str, str]:
+        return {"status": "healthy"}
+
+    @router.get("/ready", summary="Every model is loaded and has passed its self-test", responses={503: {}})
+    async def ready() -> Response:
+        states = {model.spec.name: _state(model) for model in service.models}
+        if service.ready:
+            return Json({"status": "ready", "models": states})
+        return Json({"status": "not ready", "models": states}, 503)
+
+    @router.get("/v1/models", summary="OpenAI's list of models")
+    async def models() -> dict[str, Any]:
+        return {"object": "list", "data": [_listed(model) for model in service.models]}
+
+    @router.get("/v1/models/{name:path}", summary="One model", responses={404: {}})
+    async def model(request: Request, name: str) -> Response:
+        for served in service.models:
+            if name in served.names or "*" in served.names:
+                return Json(_listed(served))
+        error = ModelNotFoundError(f"{name!r} is not served here", remedy="ask GET /v1/models for what is")
+        return failed(request, error, DOCUMENTS)
+
+    @router.get("/models", summary="SolaceAI's list of models")
+    async def loaded_models() -> dict[str, Any]:
+        return {"models": [_loaded(model) for model in service.models], "count": len(service.models)}
+
+    @router.get("/v1/cluster/auth", summary="Xinference's clients ask first whether they must log in")
+    async def cluster_auth() -> dict[str, bool]:
+        return {"auth": False}
+
+    @router.get("/info", summary="TEI's fields of the default model, and under rerankit everything ours")
+    async def info() -> dict[str, Any]:
+        return _info(service)
+
+    @router.get("/metrics", summary="For Prometheus", response_class=Response)
+    async def metrics() -> Response:
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def add_docs(app: FastAPI) -> None:
+    """``/docs``, whose scripts and styles come from this machine, too."""
+    app.mount("/docs/assets", StaticFiles(directory=swagger_ui_path), name="docs-assets")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        html = get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+            swagger_css_url="/docs/assets/swagger-ui.css",
+            swagger_favicon_url="data:,",
+        )
+        own = "'self' 'unsafe-inline'"
+        html.headers["content-security-policy"] = (
+            f"default-src 'none'; script-src {own}; style-src {own}; img-src 'self' data:; connect-src 'self'"
+        )
+        return html
+
+
+def _page() -> tuple[str, str]:
+    """The page, and a policy that lets it run its own script and style and talk to this service, nothing else."""
+    page = resources.files(rerankit_local_service).joinpath("page.html").read_text(encoding="utf-8")
+    hashes = {}
+    for tag in ("script", "style"):
+        found = re.search(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = hashlib.sha256(found[1].encode() if found else b"").digest()
+        hashes[tag] = f"'sha256-{base64.b64encode(digest).decode()}'"
+    return page, (
+        f"default-src 'none'; script-src {hashes['script']}; style-src {hashes['style']}; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _state(model: ServedModel) -> dict[str, Any]:
+    error = model.error
+    return {"state": str(model.state)} | ({} if error is None else {"error": error.to_dict()})
+
+
+def _listed(model: ServedModel) -> dict[str, Any]:
+    return {
+        "id": model.label,
+        "object": "model",
+        "created": 0,
+        "owned_by": model.spec.service,
+        "model_type": "rerank",
+        "name": model.spec.name,
+        "state": str(model.state),
+    }
+
+
+def _loaded(model: ServedModel) -> dict[str, Any]:
+    return {
+        "key": model.spec.name,
+        "model_name_or_path": model.label,
+        "reranker_type": model.spec.service,
+        "device": model.device,
+        "state": str(model.state),
+    }
+
+
+def _info(service: RerankService) -> dict[str, Any]:
+    settings, default = service.settings, service.models[0]
+    characters = min(settings.max_body_bytes // _UTF8_BYTES - 1024, settings.max_queue_tokens)
+    return {
+        "model_id": default.label,
+        "model_sha": default.revision,
+        "model_dtype": "unknown",
+        "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
+        "max_concurrent_requests": 512,
+        "max_input_length": settings.max_document_characters,
+        "max_batch_tokens": settings.max_batch_tokens,
+        "max_client_batch_size": settings.max_documents,
+        "tokenization_workers": 1,
+        "version": rerankit_local_service.__version__,
+        "rerankit": {
+            "protocol": PROTOCOL,
+            "instance": service.instance,
+            "max_documents": settings.max_documents,
+            "max_characters": max(1, characters),
+            "max_concurrency": 8,
+            "models": [
+                {
+                    "name": model.spec.name,
+                    "names": sorted(model.names),
+                    "service": model.spec.service,
+                    "state": str(model.state),
+                    "model": model.model,
+                    "revision": model.revision,
+                    "device": model.device,
+                    "fingerprint": model.fingerprint,
+                    "score_kind": str(model.capabilities.score_kind),
+                    "listwise": model.capabilities.listwise,
+                }
+                for model in service.models
+            ],
+        },
+    }
