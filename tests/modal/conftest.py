@@ -12,6 +12,7 @@ import modal
 import pytest
 
 from .control_plane import LocalModal
+from .models import make_cross_encoder
 
 APPS = Path(__file__).parent / "apps"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -66,3 +67,24 @@ def client(local_modal: LocalModal) -> Iterator[modal.Client]:
         )
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def faulty(local_modal: LocalModal) -> str:
+    """The name of the deployed app of somebody else's."""
+    run(["modal", "deploy", str(APPS / "faulty.py")], local_modal.environment)
+    return "faulty"
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two models: ``sensible`` passes the self-test, ``other`` differs from it."""
+    folder = tmp_path_factory.mktemp("models")
+    return {name: make_cross_encoder(folder / name, seed=seed) for name, seed in (("sensible", 3), ("other", 2))}
+
+
+@pytest.fixture(scope="session")
+def deployment(local_modal: LocalModal, models: dict[str, Path]) -> str:
+    """The name of our app, deployed by our command with the sensible model and its defaults."""
+    run(["rerankit", "modal", "deploy"], {**local_modal.environment, "RERANKIT_MODAL_MODEL": str(models["sensible"])})
+    return "solaceai-reranker"

@@ -87,7 +87,7 @@ class Environments:
         """The layer after a Dockerfile's lines, with the files of its context (absolute path: content)."""
         lines = [line for line in commands if not line.startswith(("FROM ", "COPY --from=", "CMD ", "WORKDIR "))]
         variables = {**parent.variables, **_variables(lines)}
-        runs = [UV.sub("python -m pip install --no-compile", line[4:]) for line in lines if line.startswith("RUN ")]
+        runs = [UV.sub("python -m pip install", line[4:]) for line in lines if line.startswith("RUN ")]
         unknown = [line for line in lines if not line.startswith(("RUN ", "ENV ", "COPY . /"))]
         if unknown:
             raise BuildError(f"the local control plane does not run {unknown[0]!r}")

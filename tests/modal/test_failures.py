@@ -1,0 +1,215 @@
+"""Whatever goes wrong on the way to Modal is a typed error, in time, with the command that cures it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rerankit.errors import (
+    AppNotFoundError,
+    AuthenticationError,
+    BackendError,
+    ClassNotFoundError,
+    ColdStartTimeoutError,
+    DeadlineExceededError,
+    FunctionNotFoundError,
+    OutOfMemoryError,
+    ProtocolError,
+    RerankitError,
+    RerankTimeoutError,
+    UnavailableError,
+)
+from rerankit.scoring import ScoreRequest
+from rerankit_modal import ModalReranker
+
+from .conftest import APPS, run
+from .control_plane import LocalModal
+
+PASSAGES = ["a short one", "one that is a little longer"]
+
+
+def test_a_function_of_somebody_elses_is_called_by_its_name(loopback: LocalModal, faulty: str) -> None:
+    """Query, passages and batch size, and a plain list back; nobody says what such scores mean."""
+    with ModalReranker(faulty) as reranker:
+        ranking = reranker.rerank("which is longer?", PASSAGES)
+    assert [document.index for document in ranking] == [1, 0]
+    assert ranking.score_kind == "unknown"
+
+
+def test_generation_options_reach_the_function(loopback: LocalModal, faulty: str) -> None:
+    """``gen_options`` are further keyword arguments, and none are sent unless given."""
+    with ModalReranker(faulty, gen_options={"scale": 10.0}) as reranker:
+        assert reranker.get_scores("q", PASSAGES) == [1.1, 2.7]
+
+
+@pytest.mark.parametrize(
+    ("api_name", "query", "error", "message", "remedy", "retryable"),
+    [
+        ("broken", "word", BackendError, "ValueError: bad pair: word", "modal app logs faulty", False),
+        ("broken", "cuda", OutOfMemoryError, "CUDA out of memory", "RERANKIT_MODAL_GPU", False),
+        ("broken", "short", ProtocolError, "returned 1 scores for 2 documents", "", False),
+        ("broken", "nan", ProtocolError, "must be a finite float", "", False),
+        ("slow", "q", RerankTimeoutError, "the function on Modal timed out", "RERANKIT_MODAL_TIMEOUT", True),
+        ("crash", "q", UnavailableError, "ended in mid-request", "modal app logs faulty", True),
+        ("devour", "q", OutOfMemoryError, "ran out of memory", "RERANKIT_MODAL_MEMORY", False),
+        ("Sluggish.scores", "q", ColdStartTimeoutError, "timed out during cold start", "MIN_CONTAINERS", True),
+        ("Unloadable.scores", "q", BackendError, "FileNotFoundError", "modal app logs faulty", False),
+        ("nothing", "q", FunctionNotFoundError, "no function named 'nothing'", "modal app info faulty", False),
+        ("Nobody.scores", "q", ClassNotFoundError, "no class named 'Nobody'", "modal app info faulty", False),
+    ],
+)
+def test_what_fails_on_modal_is_a_typed_error_with_a_cure(
+    loopback: LocalModal,
+    faulty: str,
+    api_name: str,
+    query: str,
+    error: type[RerankitError],
+    message: str,
+    remedy: str,
+    retryable: bool,
+) -> None:
+    """Each row of the guide's table of errors, caused for real."""
+    with ModalReranker(faulty, api_name) as reranker, pytest.raises(error, match=message) as raised:
+        reranker.get_scores(query, PASSAGES)
+    assert type(raised.value) is error
+    assert remedy in raised.value.remedy
+    assert raised.value.retryable is retryable
+
+
+def test_an_app_that_is_not_deployed_is_named(loopback: LocalModal) -> None:
+    """... with the command that deploys it."""
+    with (
+        ModalReranker("nowhere") as reranker,
+        pytest.raises(AppNotFoundError, match="no app named 'nowhere'") as raised,
+    ):
+        reranker.get_scores("q", PASSAGES)
+    assert "rerankit modal deploy" in raised.value.remedy
+
+
+def test_an_exception_in_a_container_of_ours_runs_no_code_here(
+    loopback: LocalModal, faulty: str, tmp_path: Path
+) -> None:
+    """Where pickles are switched off for output, as in our app, an exception comes as text."""
+    mark = tmp_path / "mark"
+    with ModalReranker(faulty, "trap") as reranker, pytest.raises(BackendError, match="TrapError"):
+        reranker.get_scores(str(mark), PASSAGES)
+    assert not mark.exists()
+
+
+def test_our_own_deadline_ends_a_call_that_hangs(loopback: LocalModal, faulty: str) -> None:
+    """``timeout`` is kept, and a container that works is told from one that is still to start."""
+    with ModalReranker(faulty, "stuck", timeout=3) as reranker:
+        started = time.monotonic()
+        with pytest.raises(RerankTimeoutError, match="did not answer within 3 s") as raised:
+            reranker.get_scores("q", PASSAGES)
+        assert type(raised.value) is RerankTimeoutError
+        assert time.monotonic() - started < 6
+
+
+def test_the_requests_deadline_goes_before_the_timeout(loopback: LocalModal, faulty: str) -> None:
+    """A deadline that passes is not to be tried again."""
+    with ModalReranker(faulty, "stuck") as reranker, pytest.raises(DeadlineExceededError) as raised:
+        reranker.score_pairs(ScoreRequest([("q", "p")], deadline=time.monotonic() + 1))
+    assert not raised.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("MODAL_TOKEN_SECRET", "as-wrong", "refused the token from the environment"),
+        ("MODAL_TOKEN_SECRET", "", "half of a Modal token: MODAL_TOKEN_SECRET is missing"),
+    ],
+)
+def test_wrong_credentials_say_where_they_came_from(
+    loopback: LocalModal, faulty: str, monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    """... and what to set; never what they are."""
+    monkeypatch.setenv(name, value)
+    with ModalReranker(faulty) as reranker, pytest.raises(AuthenticationError, match=message) as raised:
+        reranker.get_scores("q", PASSAGES)
+    assert "modal token new" in raised.value.remedy
+    assert "as-wrong" not in str(raised.value)
+
+
+def test_no_credentials_at_all(loopback: LocalModal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing is sent, and the cure is named."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MODAL_TOKEN_ID")
+    monkeypatch.delenv("MODAL_TOKEN_SECRET")
+    with ModalReranker("any") as reranker, pytest.raises(AuthenticationError, match="there is no Modal token"):
+        reranker.get_scores("q", PASSAGES)
+
+
+def test_modal_token_is_accepted_for_the_id(
+    loopback: LocalModal, faulty: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The name that existing ``.env`` files use."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MODAL_TOKEN_ID")
+    monkeypatch.delenv("MODAL_TOKEN_SECRET")
+    token = loopback.environment
+    lines = [f"MODAL_TOKEN={token['MODAL_TOKEN_ID']}", f"MODAL_TOKEN_SECRET={token['MODAL_TOKEN_SECRET']}"]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    with ModalReranker(faulty) as reranker:
+        assert reranker.get_scores("q", ["x" * 50]) == [0.5]
+        assert reranker.engine.credentials.source == ".env"
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """Accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def closed_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("server", ["silent_server", "closed_port"])
+def test_a_modal_that_cannot_be_reached_costs_the_connect_timeout(
+    loopback: LocalModal, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, server: str
+) -> None:
+    """Modal's own client would go on trying for up to a minute."""
+    monkeypatch.setenv("MODAL_SERVER_URL", request.getfixturevalue(server))
+    started = time.monotonic()
+    with ModalReranker("any", connect_timeout=1) as reranker:
+        with pytest.raises(UnavailableError, match=r"did not answer within 1 s|cannot be reached") as raised:
+            reranker.get_scores("q", PASSAGES)
+        assert time.monotonic() - started < 4
+    assert raised.value.retryable
+
+
+def test_a_server_lost_in_mid_call_costs_the_timeout(
+    tmp_path: Path, image_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call ends by our deadline, as unavailable."""
+    with LocalModal(tmp_path, image_cache) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        run(["modal", "deploy", str(APPS / "faulty.py")], server.environment)
+        with ModalReranker("faulty", "stuck", timeout=4) as reranker:
+            threading.Timer(2, server.stop).start()
+            with pytest.raises(UnavailableError) as raised:
+                reranker.get_scores("q", PASSAGES)
+    assert raised.value.retryable
+
+
+async def test_cancelling_the_caller_ends_the_call(loopback: LocalModal, faulty: str) -> None:
+    """Nothing is waited for."""
+    async with ModalReranker(faulty, "stuck") as reranker:
+        call = asyncio.ensure_future(reranker.aget_scores("q", PASSAGES))
+        await asyncio.sleep(1)
+        call.cancel()
+        started = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert time.monotonic() - started < 1
