@@ -16,7 +16,7 @@ from rerankit.policy.steps import Layer, Score, Steps, Wait
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Pair, ScoreBatch, ScoreKind, ScoreRequest
 
-__all__ = ["ENTRY_BYTES", "CacheReranker", "Entry", "ScoreCache"]
+__all__ = ["ENTRY_BYTES", "CacheReranker", "Entry", "ScoreCache", "keys_of"]
 
 ENTRY_BYTES = 400
 """What one entry takes: the digest, the entry, its two floats, and its share of the dicts behind ``LRUCache``."""
@@ -116,7 +116,7 @@ class CacheReranker(Layer):
         fingerprint = self.fingerprint
         if fingerprint is None:
             return (yield from Score(self.inner, request))
-        keys = list(_keys((self.label, fingerprint), request.pairs))
+        keys = list(keys_of((self.label, fingerprint), request.pairs))
         places = {key: place for place, key in reversed(list(enumerate(keys)))}
         entries: Found = {}
         batches: Batches = []
@@ -149,7 +149,8 @@ class CacheReranker(Layer):
         return _assembled(keys, entries, batches)
 
 
-def _keys(who: tuple[str, str], pairs: Sequence[Pair]) -> Iterator[bytes]:
+def keys_of(who: tuple[str, str], pairs: Sequence[Pair]) -> Iterator[bytes]:
+    """The key of each pair, for the backend of that name and fingerprint."""
     begun = hashlib.blake2b(digest_size=20)
     for field in who:
         _add(begun, field)
