@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console", "one_line", "print_json", "working"]
+__all__ = ["console", "one_line", "passages", "print_json", "working"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -35,6 +35,11 @@ def console(*, stderr: bool = False) -> Console:
 def one_line(text: str) -> str:
     """``text`` in one line, without the control characters that would drive a terminal."""
     return _CONTROL.sub("�", " ".join(text.split()))
+
+
+def passages(count: int) -> str:
+    """``"1 passage"``, ``"2 passages"``."""
+    return f"{count} passage{'' if count == 1 else 's'}"
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from rerankit.cli.group import json_option
-from rerankit.cli.output import print_json, working
+from rerankit.cli.output import passages, print_json, working
 from rerankit.cli.passages import Document, from_file, from_stdin
 from rerankit.loading import load_reranker
 
@@ -86,7 +86,7 @@ def rerank(
             raise click.UsageError("no documents: give them as arguments, with --file, or on stdin")
         given = from_stdin(sys.stdin.buffer.read())
     named = () if service is None else (service,)
-    with working(f"reranking {len(given)} passages"), load_reranker(*named, **arguments) as reranker:
+    with working(f"reranking {passages(len(given))}"), load_reranker(*named, **arguments) as reranker:
         ranking = reranker.rerank(query, given, top_n)
     if as_json:
         print_json({"query": query, **ranking.to_dict()})

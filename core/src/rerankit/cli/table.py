@@ -8,7 +8,7 @@ from rich.bar import Bar
 from rich.table import Table
 from rich.text import Text
 
-from rerankit.cli.output import console, one_line
+from rerankit.cli.output import console, one_line, passages
 from rerankit.cli.passages import Document, document_id
 from rerankit.ranking import Ranking
 from rerankit.scoring import ScoreKind
@@ -79,7 +79,7 @@ def _shortened(document: Document, width: int) -> str:
 
 
 def _caption(ranking: Ranking[Document], asked: int) -> str:
-    counted = f"{len(ranking)} of {asked} passages" if len(ranking) < asked else f"{asked} passages"
+    counted = f"{len(ranking)} of {passages(asked)}" if len(ranking) < asked else passages(asked)
     model = f" ({ranking.model})" if ranking.model else ""
     seconds = f", {ranking.timings['total']:.2f} s" if "total" in ranking.timings else ""
     return f"{counted}, {ranking.score_kind} scores by {ranking.served_by}{model}{seconds}"
@@ -93,5 +93,5 @@ def _warnings(ranking: Ranking[Document]) -> list[str]:
     if ranking.partial:
         said.append("partial: passages without a score keep their input order")
     if ranking.truncated:
-        said.append(f"truncated: the model saw only a part of {ranking.truncated} passages")
+        said.append(f"truncated: the model saw only a part of {passages(ranking.truncated)}")
     return said

@@ -96,8 +96,8 @@ class RerankerConformance:
 
     def test_one_finite_float_a_document(self, reranker: AbstractReranker) -> None:
         """A list of plain finite floats, one a document, however many there are."""
-        for count in (1, 2, 3, 17, 65):
-            documents = [f"{text} ({count})" for text in passages(reranker) * 11]
+        for count in (1, 2, 33):
+            documents = [f"{text} ({count})" for text in passages(reranker) * 33]
             documents = documents[: min(count, reranker.capabilities.max_documents or count)]
             check_scores(reranker.get_scores(QUERY, documents), len(documents))
 
