@@ -34,6 +34,7 @@ class BatchingFigures:
         running_batches: batches at the backend.
         batches, documents, tokens: what was sent to the backend.
         batch_fill: the mean share of the token budget that a batch used; ``None`` before the first.
+        tokens_per_second: of all workers together, lately; ``None`` before the first batch.
         accepted, refused: requests let into the queue, and turned away as overload.
         dropped: requests whose caller had gone, or whose deadline had passed, before they were done.
         reruns: requests scored apart because the batch they shared had failed.
@@ -47,6 +48,7 @@ class BatchingFigures:
     documents: int
     tokens: int
     batch_fill: float | None
+    tokens_per_second: float | None
     accepted: int
     refused: int
     dropped: int
@@ -159,6 +161,7 @@ class BatchingReranker(Wrapper):
     def figures(self) -> BatchingFigures:
         """The figures of this moment."""
         with self._changed:
+            speed = self._tokens_per_second
             return BatchingFigures(
                 queued_requests=len(self._queue),
                 queued_documents=self._queue.documents,
@@ -168,6 +171,7 @@ class BatchingReranker(Wrapper):
                 documents=self._documents,
                 tokens=self._tokens,
                 batch_fill=self._fill / self._batches if self._batches else None,
+                tokens_per_second=None if speed is None else speed * self._max_workers,
                 accepted=self._accepted,
                 refused=self._refused,
                 dropped=self._dropped,
