@@ -8,7 +8,8 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rerankit.errors import DeadlineExceededError, InputError, ModelNotFoundError
+from rerankit.errors import DeadlineExceededError, InputError, ModelNotFoundError, OverloadedError
+from rerankit.policy.batching import BatchingReranker
 from rerankit.policy.observe import ObservedReranker
 from rerankit.scoring import ScoreBatch, ScoreRequest
 from rerankit_local_service.server.dialects.call import Answer, Call, LimitError, on_asked_scale
@@ -18,6 +19,7 @@ from rerankit_local_service.server.settings import ServerSettings
 
 __all__ = ["RerankService"]
 
+_CHARACTERS_PER_TOKEN = 4
 _IDLE_CHECKS = 4
 """How often, in the time after which a model is dropped, its idleness is looked at."""
 
@@ -95,6 +97,7 @@ class RerankService:
         self._check_limits(call)
         model = self.model_for(call)
         async with model.in_use(seconds) as reranker:
+            self._check_time(reranker, call, seconds)
             # Around the batching, not inside: observers are told of calls, each in its caller's trace.
             observed = ObservedReranker(reranker)
             batch = await observed.ascore_pairs(ScoreRequest(call.pairs, started + seconds))
@@ -135,6 +138,27 @@ class RerankService:
                     f"document {position}, or its query, has {max(len(query), len(text))} characters",
                     remedy=f"send at most {limits.max_document_characters} in one text",
                 )
+
+    def _check_time(self, reranker: BatchingReranker, call: Call, seconds: float) -> None:
+        """Turn a request away now that would be late because of those before it, while its caller can go elsewhere.
+
+        The queue takes requests in turns of a quarter of a batch, so a request waits for as many tokens of each other
+        one as it has itself, and a turn. What is too much for its time all by itself is tried: the speed is only an
+        estimate, and a retry would not help.
+        """
+        figures = reranker.figures()
+        if not figures.queued_requests or figures.tokens_per_second is None:
+            return
+        # A guess, because a tokenizer would hold up the event loop, when there is the least time for it.
+        own = sum(len(query) + len(text) for query, text in call.pairs) // _CHARACTERS_PER_TOKEN
+        turn = self.settings.max_batch_tokens // 4
+        others = min(figures.queued_tokens, figures.queued_requests * (own + turn))
+        late = (others + own) / figures.tokens_per_second - seconds
+        if late > 0 and own / figures.tokens_per_second <= seconds:
+            raise OverloadedError(
+                f"{figures.queued_tokens} tokens are waiting: the answer would come {late:.1f} s too late",
+                retry_after=late,
+            )
 
     async def _watch_idle(self, seconds: float) -> None:
         while True:

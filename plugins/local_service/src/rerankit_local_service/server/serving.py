@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from rerankit.errors import BackendError, ColdStartTimeoutError, RerankitError, UnavailableError
 from rerankit.policy.batching import BatchingReranker
+from rerankit.policy.guard import GuardReranker
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Capabilities
 from rerankit_local_service.server.selftest import self_test
@@ -192,7 +193,7 @@ class ServedModel:
         self.capabilities, self.fingerprint = inner.capabilities, inner.fingerprint
         self.device = str(getattr(inner, "device", "unknown"))
         return BatchingReranker(
-            inner,
+            GuardReranker(inner),
             max_batch_tokens=self._settings.max_batch_tokens,
             max_queue_tokens=self._settings.max_queue_tokens,
         )

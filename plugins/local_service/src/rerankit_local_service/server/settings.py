@@ -41,8 +41,8 @@ class ServerSettings(BaseSettings):
     """The longest a body may take to arrive."""
     max_documents: Amount = 10_000
     max_document_characters: Amount = 1_000_000
-    max_queue_tokens: Amount = 1_000_000
-    """Tokens of all requests that wait, together; beyond it callers are told to come back."""
+    max_queue_tokens: Amount = 8_000_000
+    """Tokens of all requests that wait, together: room for one of 10,000 documents of 512 tokens."""
     max_batch_tokens: Amount = 8_192
     unload_after: Seconds | None = None
     """Drop a model nobody asked for this long; the next request loads it again."""
