@@ -47,7 +47,10 @@ def show(as_json: bool) -> None:
         return
     from rich.table import Table
 
-    table = Table("setting", "value", "source", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("setting", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    table.add_column("source", overflow="fold")
     for row in rows:
         table.add_row(row.name, _text(row.value), row.source, style="dim" if row.source == DEFAULT else "")
     screen = console()

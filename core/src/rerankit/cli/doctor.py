@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shutil
+import sys
+import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -186,6 +189,15 @@ def _failed(subject: str, error: RerankitError) -> Check:
 
 def _print(check: Check) -> None:
     mark, colour = _MARKS[check.status]
-    click.echo(f"{click.style(mark, fg=colour, bold=True)} {click.style(check.subject, bold=True)}: {check.detail}")
+    _echo_wrapped(f"{mark} {check.subject}: ", check.detail, fg=colour)
     if check.remedy:
-        click.echo(f"  {click.style('remedy', fg='green', bold=True)}: {check.remedy}")
+        _echo_wrapped("  remedy: ", check.remedy, fg="green")
+
+
+def _echo_wrapped(label: str, text: str, *, fg: str) -> None:
+    """In a terminal, broken between words; elsewhere in one line, for grep."""
+    line = label + text
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        line = textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    click.echo(click.style(line[: len(label) - 1], fg=fg) + line[len(label) - 1 :])
