@@ -1,0 +1,1 @@
+"""Which reranker should I use? The commands ``eval``, ``compare``, ``calibrate`` and ``bench`` of rerankit."""
