@@ -143,7 +143,8 @@ def test_text_that_cannot_be_utf8_is_mended_not_refused() -> None:
 def test_numpy_arrays_and_tuples_are_lists_of_documents() -> None:
     """Whatever has a length and positions."""
     assert [d.index for d in Plain().rerank("q", ("a", "bb"))] == [1, 0]
-    assert [d.index for d in Plain().rerank("q", np.array(["a", "bb"]))] == [1, 0]  # type: ignore[type-var]
+    array: Any = np.array(["a", "bb"])
+    assert [d.index for d in Plain().rerank("q", array)] == [1, 0]
 
 
 # --- order -----------------------------------------------------------------------------------------------
