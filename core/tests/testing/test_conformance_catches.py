@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import subprocess
+import sys
 import time
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -334,3 +337,37 @@ def test_an_override_that_says_why_is_accepted() -> None:
         """Inherits the override and its reason."""
 
     assert issubclass(Grandchild, RerankerConformance)
+
+
+AUTHORS_FILE = """
+import pytest
+from rerankit import AbstractReranker
+from rerankit.testing import RerankerConformance
+
+class Wrong(AbstractReranker):
+    def get_scores(self, query, documents):
+        return sorted(float(len(document)) for document in documents)
+
+@pytest.fixture
+def reranker():
+    return Wrong()
+
+class TestWrong(RerankerConformance):
+    {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ("pass", pytest.ExitCode.TESTS_FAILED, "reversed documents: document 0 scored"),
+        ("test_scores_follow_their_documents = None", pytest.ExitCode.INTERRUPTED, "removes test_scores_follow_their"),
+    ],
+)
+def test_an_authors_run_of_pytest_fails(body: str, status: int, words: str, tmp_path: Path) -> None:
+    """With the reason in the report: of a wrong backend, and of a suite that lost a check."""
+    (tmp_path / "test_wrong.py").write_text(AUTHORS_FILE.format(body=body))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_wrong.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == status
+    assert words in done.stdout

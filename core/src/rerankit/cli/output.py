@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["console", "one_line", "passages", "print_json", "working"]
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""C0, DEL, C1, and what turns the direction of the text after it."""
 
 
 def print_json(value: object) -> None:
