@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import subprocess
 import sys
 import time
@@ -363,11 +364,13 @@ class TestWrong(RerankerConformance):
         ("pass", pytest.ExitCode.TESTS_FAILED, "reversed documents: document 0 scored"),
         ("test_scores_follow_their_documents = None", pytest.ExitCode.INTERRUPTED, "removes test_scores_follow_their"),
     ],
+    ids=["wrong backend", "lost check"],
 )
 def test_an_authors_run_of_pytest_fails(body: str, status: int, words: str, tmp_path: Path) -> None:
     """With the reason in the report: of a wrong backend, and of a suite that lost a check."""
     (tmp_path / "test_wrong.py").write_text(AUTHORS_FILE.format(body=body))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_wrong.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=env)
     assert done.returncode == status
     assert words in done.stdout

@@ -38,7 +38,8 @@ def folder(blocks: dict[str, tuple[str, str]], tmp_path_factory: pytest.TempPath
 def run(command: list[str], folder: Path, *path: Path, **variables: str) -> str:
     """The command's output; the environment has only what the reader's would have."""
     env = {name: value for name, value in os.environ.items() if not name.upper().startswith(("RERANK", "PYTEST"))}
-    env |= {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONIOENCODING": "utf-8", "COLUMNS": "100", **variables}
+    env |= {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONIOENCODING": "utf-8", "COLUMNS": "100"}
+    env |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
