@@ -88,6 +88,8 @@ class Connection:
         with self._lock:
             if self._client is None:
                 self._client = httpx.Client(**self._options)
+                # Applications make a reranker for every question and close none.
+                weakref.finalize(self, self._client.close).atexit = False
             return self._client
 
     async def _async(self) -> httpx.AsyncClient:
