@@ -13,7 +13,8 @@ from beir.reranking import Rerank  # type: ignore[import-untyped]
 from mteb.mocks.mock_run import mock_run
 from mteb.mocks.mock_tasks import MockRerankingTask
 from mteb.models import CrossEncoderProtocol
-from mteb.results import TaskError, TaskResult
+from mteb.results import TaskResult
+from mteb.results.task_result import TaskError
 
 from rerankit.compat import CrossEncoderFace
 from rerankit.errors import UnavailableError
