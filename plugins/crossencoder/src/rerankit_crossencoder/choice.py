@@ -1,0 +1,80 @@
+"""Which engine and precision: by what was asked for, the model and the machine. Imports no model library."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from rerankit.errors import InvalidArgumentError
+
+from rerankit_crossencoder.arguments import CrossEncoderArguments, Dtype
+
+__all__ = ["PACKED_TYPES", "UnsupportedModelError", "candidates", "cpu_has_bfloat16", "precision_for"]
+
+PACKED_TYPES = frozenset({"bert", "deberta-v2", "electra", "roberta", "xlm-roberta"})
+"""The ``model_type``s that the packed engine executes."""
+
+
+class UnsupportedModelError(Exception):
+    """An engine does not run a model; the message says what of it. Another engine is tried."""
+
+
+_PRECISIONS = {
+    "reference": {"cpu": ("float32", "bfloat16"), "gpu": ("float32", "bfloat16", "float16")},
+    "packed": {"cpu": ("float32", "bfloat16", "int8"), "gpu": ("float32", "bfloat16", "float16")},
+    "openvino": {"cpu": ("float32", "bfloat16", "int8"), "gpu": ()},
+}
+
+
+def candidates(arguments: CrossEncoderArguments, model_type: str | None, device: str) -> list[str]:
+    """Engines to try, the fastest first; the reference comes last and always works.
+
+    An engine that was asked for by name is the only one.
+    """
+    if arguments.engine != "auto":
+        return [arguments.engine]
+    if device != "cpu":
+        return ["packed", "reference"] if device.startswith("cuda") else ["reference"]
+    found = ["packed"] if model_type in PACKED_TYPES else []
+    if find_spec("openvino") is not None:
+        found.append("openvino")
+    return [*found, "reference"]
+
+
+def precision_for(asked: Dtype, engine: str, device: str) -> tuple[str, str]:
+    """(precision, why).
+
+    Raises:
+        InvalidArgumentError: the engine has no such precision on this device.
+    """
+    offered = _PRECISIONS[engine]["cpu" if device == "cpu" else "gpu"]
+    if asked != "auto":
+        if asked not in offered:
+            raise InvalidArgumentError(
+                f"the {engine} engine has no {asked} on {device}",
+                remedy=f"set dtype to 'auto' or one of: {', '.join(offered) or 'none'}; or choose another engine",
+                value=asked,
+            )
+        return asked, "as asked"
+    if engine == "reference" and device == "cpu":
+        return "float32", "the reference is exact on CPU"
+    if device == "cpu":
+        if cpu_has_bfloat16():
+            return "bfloat16", "this processor computes in it"
+        return "float32", "this processor has no bfloat16 of its own"
+    if device.startswith("cuda"):
+        import torch
+
+        if torch.cuda.is_bf16_supported():
+            return "bfloat16", "this GPU computes in it"
+        return "float16", "this GPU has no bfloat16"
+    return "float32", f"nothing faster is known to be exact on {device}"
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies matrices in bfloat16 (AVX512-BF16 or AMX); emulated, it is slower."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

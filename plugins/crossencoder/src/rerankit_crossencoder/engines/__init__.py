@@ -1,0 +1,1 @@
+"""What runs a model: three engines behind one interface."""

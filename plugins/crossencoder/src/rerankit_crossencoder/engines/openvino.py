@@ -1,0 +1,88 @@
+"""The OpenVINO engine: a model converted once, kept on disk, and then run without torch or transformers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rerankit.errors import MissingExtraError
+
+from rerankit_crossencoder.engines.base import padded
+
+__all__ = ["OpenVinoEngine", "has_bfloat16", "import_openvino"]
+
+_HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
+_WHOLE_ROW = str(2**64 - 1)
+
+
+class OpenVinoEngine:
+    """A converted model.
+
+    Args:
+        path: of the model's ``.xml``.
+        precision: ``float32``, ``bfloat16`` or ``int8`` (the file then has 8-bit weights).
+        pad: the padding token.
+        token_bytes: see ``Engine``.
+
+    OpenVINO's threads do not survive a fork: a child compiles the file anew, when it first scores.
+    """
+
+    name = "openvino"
+    pads = True
+    best_budget = 4096
+
+    def __init__(self, path: Path, precision: str, pad: int, token_bytes: int) -> None:
+        self._path, self._pad = path, pad
+        self.precision, self.token_bytes = precision, token_bytes
+        self._compile()
+
+    def _compile(self) -> None:
+        openvino = import_openvino()
+        self._process = os.getpid()
+        hint = _HINTS[self.precision]
+        settings = {
+            "INFERENCE_PRECISION_HINT": hint if hint == "f32" or has_bfloat16() else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            # A scale a token, so that a pair's score does not depend on its companions; none without 8-bit weights.
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": _WHOLE_ROW if self.precision == "int8" else "0",
+        }
+        self._compiled = openvino.Core().compile_model(str(self._path), "CPU", settings)
+        self._request = self._compiled.create_infer_request()
+        self._inputs = {name for port in self._compiled.inputs for name in port.get_names()}
+
+    def logits(self, token_ids: Sequence[list[int]], type_ids: Sequence[list[int]]) -> NDArray[np.float32]:
+        if self._process != os.getpid():
+            self._compile()
+        width = len(token_ids[0])
+        features = {
+            "input_ids": padded(token_ids, width, self._pad),
+            "attention_mask": padded([[1] * len(row) for row in token_ids], width, 0),
+            "token_type_ids": padded(type_ids, width, 0),
+        }
+        self._request.infer({name: array for name, array in features.items() if name in self._inputs})
+        logits: NDArray[np.float32] = np.array(self._request.get_output_tensor(0).data, np.float32)
+        return logits
+
+
+def import_openvino() -> Any:
+    """The ``openvino`` module.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise MissingExtraError(
+            "the openvino engine needs OpenVINO", remedy='pip install "rerankit-crossencoder[openvino]"'
+        ) from error
+    return openvino
+
+
+def has_bfloat16() -> bool:
+    """Whether OpenVINO computes in bfloat16 natively on this processor."""
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -1,0 +1,1 @@
+"""Our own execution of BERT, RoBERTa and DeBERTa encoders on packed tokens."""

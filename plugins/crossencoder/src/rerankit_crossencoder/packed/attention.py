@@ -1,0 +1,100 @@
+"""Attention over packed sequences: each token sees the tokens of its own sequence, and nothing is padded.
+
+Packed tokens lie in one (tokens, width) matrix, sequence after sequence, longest first. Sequences of one length
+form a ``Group`` and are computed together. Batched products with a softmax between them were 1.4 to 3 times
+as fast as ``scaled_dot_product_attention`` on CPU at the lengths of passages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "Attention",
+    "Group",
+    "PlainAttention",
+    "join_heads",
+    "join_one",
+    "probabilities",
+    "split_heads",
+    "split_one",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """``count`` sequences of ``length`` tokens each, the first at row ``start``; they are sequence ``index`` and on."""
+
+    start: int
+    index: int
+    count: int
+    length: int
+
+
+class Attention(Protocol):
+    """``query`` is scaled already; all are (tokens, width) but ``first``'s query, (sequences, width)."""
+
+    def all(self, query: Tensor, key: Tensor, value: Tensor, groups: Sequence[Group]) -> Tensor:
+        """(tokens, width): every token's context."""
+
+    def first(self, query: Tensor, key: Tensor, value: Tensor, groups: Sequence[Group]) -> Tensor:
+        """(sequences, width): the context of each sequence's first token."""
+
+
+class PlainAttention:
+    """Scaled dot products, without any bias: BERT, RoBERTa."""
+
+    def __init__(self, heads: int) -> None:
+        self._heads = heads
+
+    def all(self, query: Tensor, key: Tensor, value: Tensor, groups: Sequence[Group]) -> Tensor:
+        context = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+        for group in groups:
+            q, k, v = (split_heads(x, group, self._heads) for x in (query, key, value))
+            scores = torch.bmm(q, k.transpose(1, 2))
+            join_heads(context, torch.bmm(probabilities(scores), v), group, self._heads)
+        return context
+
+    def first(self, query: Tensor, key: Tensor, value: Tensor, groups: Sequence[Group]) -> Tensor:
+        contexts = []
+        for group in groups:
+            q = split_one(query, group, self._heads)
+            k, v = (split_heads(x, group, self._heads) for x in (key, value))
+            scores = torch.bmm(q, k.transpose(1, 2))
+            contexts.append(join_one(torch.bmm(probabilities(scores), v), group, self._heads))
+        return torch.cat(contexts)
+
+
+def probabilities(scores: Tensor) -> Tensor:
+    """The softmax, computed in float32: more exact, and in bfloat16 it takes twice the time."""
+    return torch.softmax(scores, -1, dtype=torch.float32).to(scores.dtype)
+
+
+def split_heads(packed: Tensor, group: Group, heads: int) -> Tensor:
+    """The group's rows of a (tokens, width) matrix as (heads * count, length, head width)."""
+    rows = packed[group.start : group.start + group.count * group.length]
+    rows = rows.reshape(group.count, group.length, heads, -1)
+    return rows.permute(2, 0, 1, 3).reshape(heads * group.count, group.length, -1)
+
+
+def join_heads(packed: Tensor, result: Tensor, group: Group, heads: int) -> None:
+    """The other way: write (heads * count, length, head width) to the group's rows."""
+    rows = packed[group.start : group.start + group.count * group.length]
+    target = rows.view(group.count, group.length, heads, -1)
+    target.copy_(result.view(heads, group.count, group.length, -1).permute(1, 2, 0, 3))
+
+
+def split_one(firsts: Tensor, group: Group, heads: int) -> Tensor:
+    """The group's rows of a (sequences, width) matrix as (heads * count, 1, head width)."""
+    rows = firsts[group.index : group.index + group.count].reshape(group.count, heads, -1)
+    return rows.transpose(0, 1).reshape(heads * group.count, 1, -1)
+
+
+def join_one(result: Tensor, group: Group, heads: int) -> Tensor:
+    """(heads * count, 1, head width) as (count, width)."""
+    return result.view(heads, group.count, -1).transpose(0, 1).reshape(group.count, -1)
