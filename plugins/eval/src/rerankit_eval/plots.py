@@ -1,0 +1,150 @@
+"""Pictures, as SVG that needs nothing else; drawn to be read on a phone as well as on paper."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from rerankit_eval.costs import pareto
+
+__all__ = ["Point", "distributions", "lines", "tradeoff"]
+
+# Okabe & Ito: told apart also by the colour-blind, and by their markers in black and white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
+_MARKERS = "osD^vP*X"
+_WIDE = 4.6
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "rerankit",
+    "font.family": "sans-serif",
+    "font.size": 10.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "axes.axisbelow": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One contender: its mean quality, with its interval, at what it takes."""
+
+    label: str
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+def tradeoff(points: Sequence[Point], *, x: str, y: str, baseline: float) -> str:
+    """Quality over what it takes (logarithmic), the Pareto front marked, and a line at what costs nothing."""
+    figure, (axes,) = _figure(1, 3.6)
+    front = pareto([(point.x, point.y) for point in points])
+    best = sorted((point.x, point.y) for point, on_front in zip(points, front, strict=True) if on_front)
+    axes.step(*zip(*best, strict=True), where="post", color="#888888", linestyle="--", linewidth=1, zorder=1)
+    for number, (point, on_front) in enumerate(zip(points, front, strict=True)):
+        colour = _COLOURS[number % len(_COLOURS)]
+        axes.errorbar(
+            point.x,
+            point.y,
+            yerr=[[point.y - point.low], [point.high - point.y]],
+            fmt=_MARKERS[number % len(_MARKERS)],
+            color=colour,
+            markerfacecolor=colour if on_front else "white",
+            markersize=8,
+            capsize=3,
+            elinewidth=1,
+            label=point.label + (" (Pareto front)" if on_front else ""),
+        )
+    axes.axhline(baseline, color="#444444", linestyle=":", linewidth=1, label="input order")
+    axes.set_xscale("log")
+    low, high = min(point.x for point in points), max(point.x for point in points)
+    axes.set_xlim(low / 2, high * 2)
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0) if high < 50 * low else (1.0,)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    _legend(axes)
+    return _svg(figure)
+
+
+def distributions(scores: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
+    """For each contender the scores of judged-relevant documents over those of the others, as shares."""
+    figure, rows = _figure(len(scores), 1.7 * len(scores) + 0.4)
+    for axes, (label, (relevant, others)) in zip(rows, scores.items(), strict=True):
+        everything = [*relevant, *others]
+        low, high = min(everything), max(everything)
+        edges = [low + (high - low or 1.0) * step / 30 for step in range(31)]
+        for found, colour, name, filled in (
+            (others, "#999999", "not relevant", True),
+            (relevant, "#D55E00", "relevant", False),
+        ):
+            if found:
+                axes.hist(
+                    found,
+                    edges,
+                    weights=[100 / len(found)] * len(found),
+                    color=colour,
+                    label=name,
+                    histtype="stepfilled" if filled else "step",
+                    alpha=0.6 if filled else 1.0,
+                    linewidth=1.5,
+                )
+        axes.set_title(label, loc="left", fontsize=10, fontweight="bold", parse_math=False)
+        axes.set_ylabel("% of them")
+        axes.grid(axis="x", visible=False)
+    rows[0].legend(frameon=False, fontsize=9)
+    rows[-1].set_xlabel("score")
+    return _svg(figure)
+
+
+def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, x: str, y: str) -> str:
+    """Lines over a logarithmic x; the first is the run, others it is compared with."""
+    figure, (axes,) = _figure(1, 3.2)
+    for number, (label, points) in enumerate(series.items()):
+        axes.plot(
+            *zip(*points, strict=True),
+            marker=_MARKERS[number % len(_MARKERS)],
+            color=_COLOURS[number % len(_COLOURS)],
+            linestyle="-" if number == 0 else "--",
+            label=label,
+        )
+    every = sorted({point[0] for points in series.values() for point in points})
+    axes.set_xscale("log")
+    axes.set_xticks(every, [f"{value:g}" for value in every])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    if len(series) > 1:
+        _legend(axes)
+    return _svg(figure)
+
+
+def _figure(rows: int, height: float) -> tuple[Figure, list[Axes]]:
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDE, height), layout="constrained")
+        axes = figure.subplots(rows, 1, squeeze=False)
+    return figure, [row[0] for row in axes]
+
+
+def _legend(axes: Axes) -> None:
+    legend = axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False, fontsize=9)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a label with dollar signs is no formula
+
+
+def _svg(figure: Figure) -> str:
+    written = io.StringIO()
+    with mpl.rc_context(_STYLE):
+        figure.savefig(written, format="svg", metadata={"Date": None})
+    return written.getvalue()
