@@ -36,7 +36,7 @@ CANDIDATES = 50
 SHOWN = 3
 CHARACTERS = 150
 
-PYTHON = os.path.relpath(sys.executable)
+PYTHON = min(sys.executable, os.path.relpath(sys.executable), key=len)
 NEXT = (
     (f'{PYTHON} {sys.argv[0]} "how do I copy a list?"', "the same passages, a question of yours"),
     (f'{PYTHON} -m rerankit rerank "how do I copy a list?" --file notes.txt', "a text of yours"),
@@ -51,7 +51,7 @@ def passages() -> list[dict[str, str]]:
     for topic, text in pydoc_data.topics.topics.items():
         for paragraph in re.split(r"\n\s*\n", text):
             words = paragraph.split()
-            if 30 <= len(words) <= 150 and words[-1].endswith("."):
+            if 30 <= len(words) <= 150 and re.search(r"[a-z)]\.(\s|$)", paragraph):
                 found.setdefault(" ".join(words), topic)
     return [{"text": text, "topic": topic} for text, topic in found.items()]
 
