@@ -14,8 +14,7 @@ import uvicorn
 
 from rerankit.reranker import PairReranker
 from rerankit.testing import FakeReranker
-from rerankit_local_service.server.app import create_app
-from rerankit_local_service.server.run import listening_socket
+from rerankit_local_service.server.run import http_config, listening_socket
 from rerankit_local_service.server.serving import ModelSpec
 from rerankit_local_service.server.settings import server_settings
 
@@ -58,18 +57,9 @@ def serving(*models: ModelSpec | Callable[[], PairReranker], wait: bool = True, 
         settings: of ``ServerSettings``; the port is a free one.
     """
     specs = [m if isinstance(m, ModelSpec) else ModelSpec("mini", "mini", m) for m in models or (FakeReranker,)]
-    chosen = server_settings(**{"port": 0, **settings})
+    chosen = server_settings(**{"port": 0, "grace": 2.0, **settings})
     listener = listening_socket(chosen.host, chosen.port)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(specs, chosen),
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            ws="none",
-            timeout_graceful_shutdown=2,
-        )
-    )
+    server = uvicorn.Server(http_config(specs, chosen))
     thread = threading.Thread(target=server.run, args=([listener],), name="rerankit-service", daemon=True)
     thread.start()
     url = "http://{}:{}".format(*listener.getsockname()[:2])

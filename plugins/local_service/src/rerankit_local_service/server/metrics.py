@@ -8,14 +8,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rerankit.observers.events import SATURATED
 from rerankit.policy.batching import BatchingFigures
 from rerankit.scoring import ScoreKind
 from rerankit_local_service.server.dialects.call import Answer
 
 __all__ = ["Metrics"]
-
-_SATURATED = 0.999
-"""A probability this close to 0 or 1 tells its neighbours apart no more."""
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _SIZES = (1, 4, 16, 64, 256, 1_024, 4_096, 10_000)
@@ -51,7 +49,7 @@ class Metrics:
             registry=self.registry,
         )
         self.saturated = Counter(
-            "rerankit_saturated_scores", "Probabilities within 0.001 of 0 or 1", ["model"], registry=self.registry
+            "rerankit_saturated_scores", f"Probabilities of {SATURATED} and more", ["model"], registry=self.registry
         )
         self.latency = Histogram(
             "rerankit_stage_seconds", "Seconds a stage", ["stage"], buckets=_SECONDS, registry=self.registry
@@ -69,8 +67,8 @@ class Metrics:
         self.tokens.labels(name).inc(answer.tokens)
         self.truncated.labels(name).inc(answer.truncated)
         if answer.batch.score_kind in (ScoreKind.PROBABILITY, ScoreKind.CALIBRATED):
-            edge = sum(score is not None and abs(score - 0.5) > _SATURATED - 0.5 for score in answer.batch.scores)
-            self.saturated.labels(name).inc(edge)
+            saturated = sum(score is not None and score >= SATURATED for score in answer.batch.scores)
+            self.saturated.labels(name).inc(saturated)
         self.size.observe(len(answer.batch.scores))
         for stage, seconds in answer.batch.timings.items():
             self.latency.labels(stage).observe(seconds)

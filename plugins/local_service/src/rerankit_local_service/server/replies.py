@@ -8,7 +8,7 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from rerankit.errors import AuthenticationError, BackendError, InputError, NotFoundError, RerankitError
 from rerankit_local_service.server.dialects import dialect_of_body
@@ -23,10 +23,8 @@ __all__ = ["DIALECT_OF_PATH", "Json", "dialect_of", "failed", "from_framework"]
 DIALECT_OF_PATH = {"/score": VLLM_SCORE, "/v1/score": VLLM_SCORE, SCORE_PATH: NATIVE}
 
 
-class Json(Response):
+class Json(JSONResponse):
     """UTF-8 JSON; a lone surrogate, which is no UTF-8, leaves as a question mark."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(

@@ -21,7 +21,7 @@ from rerankit_local_service.server.app import create_app
 from rerankit_local_service.server.serving import ModelSpec
 from rerankit_local_service.server.settings import ServerSettings
 
-__all__ = ["listening_socket", "run"]
+__all__ = ["http_config", "listening_socket", "run"]
 
 _BACKLOG = 2_048
 _KEEP_ALIVE_S = 75
@@ -51,23 +51,25 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return found
 
 
+def http_config(specs: Sequence[ModelSpec], settings: ServerSettings) -> uvicorn.Config:
+    """The application, and how uvicorn runs it."""
+    return uvicorn.Config(
+        create_app(specs, settings),
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(settings.grace)),
+    )
+
+
 def run(specs: Sequence[ModelSpec], settings: ServerSettings, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, then finish accepted work; over within ``settings.grace`` and 5 seconds."""
     _log_as_json(settings.log_level)
-    server = _Server(
-        uvicorn.Config(
-            create_app(specs, settings),
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            ws="none",
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=max(1, round(settings.grace)),
-        ),
-        settings.grace + _LAST_S,
-    )
+    server = _Server(http_config(specs, settings), settings.grace + _LAST_S)
     # uvicorn raises the signal again when it is done: then it means a normal end.
     signal.signal(signal.SIGTERM, _end)
     with contextlib.suppress(KeyboardInterrupt):
