@@ -63,9 +63,7 @@ def test_a_wheel_works_alone_in_a_clean_environment(installable: Any, wheels: Pa
         return done.stdout
 
     run("-c", f"import {installable.package}")
-    plugins = {
-        p["distribution"]: p["status"] for p in json.loads(run("-m", "rerankit", "plugins", "--json"))["plugins"]
-    }
+    plugins = {p["distribution"]: p["status"] for p in json.loads(run("-m", "rerankit", "plugins", "--json"))}
     expected = {"rerankit": "ok"}
     if installable.folder.parent.name == "plugins":
         expected[installable.name] = "ok"

@@ -1,0 +1,1 @@
+"""A rerankit service: fuzzy matching of words, by RapidFuzz."""
