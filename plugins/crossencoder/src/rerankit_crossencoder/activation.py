@@ -25,7 +25,7 @@ def is_plain(activation: Any) -> bool:
 
 
 def own_activation(activation: Any) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
-    """A model's own activation, in float32, where it gives values in [0, 1]; else the sigmoid, which keeps the order."""
+    """A model's own activation, in float32, where its values lie in [0, 1]; else the sigmoid, of the same order."""
     import torch
 
     def apply(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -36,4 +36,4 @@ def own_activation(activation: Any) -> Callable[[NDArray[np.float32]], NDArray[n
         return result
 
     extremes = apply(np.array([-50.0, -1.0, 0.0, 1.0, 50.0], np.float32))
-    return apply if 0 <= extremes.min() and extremes.max() <= 1 else sigmoid
+    return apply if extremes.min() >= 0 and extremes.max() <= 1 else sigmoid

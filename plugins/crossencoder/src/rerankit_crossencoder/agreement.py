@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from rerankit.scoring import Pair
 
 __all__ = ["PAIRS", "Agreement", "compare"]
@@ -58,5 +59,5 @@ def compare(reference: NDArray[np.float32], logits: NDArray[np.float32], precisi
 
 
 def _spearman(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    ranks = [np.argsort(np.argsort(values, kind="stable"), kind="stable") for values in (a, b)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    first, second = (np.argsort(np.argsort(values, kind="stable")).astype(np.float64) for values in (a, b))
+    return float(np.corrcoef(first, second)[0, 1])

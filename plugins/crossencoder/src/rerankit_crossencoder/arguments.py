@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
+
 from rerankit.arguments import ServiceArguments
 
 __all__ = ["BiEncoderArguments", "CrossEncoderArguments", "Dtype", "EngineName", "ModelArguments", "Overflow"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
 from rerankit.errors import OutOfMemoryError
 
 __all__ = ["Budget", "is_out_of_memory", "run_batches"]

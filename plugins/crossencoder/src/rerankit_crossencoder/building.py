@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rerankit.errors import InvalidArgumentError
 
+from rerankit.errors import InvalidArgumentError
 from rerankit_crossencoder.activation import is_plain, own_activation, sigmoid
 from rerankit_crossencoder.agreement import PAIRS, compare
 from rerankit_crossencoder.arguments import CrossEncoderArguments

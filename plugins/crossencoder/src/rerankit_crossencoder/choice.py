@@ -6,7 +6,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from rerankit.errors import InvalidArgumentError
-
 from rerankit_crossencoder.arguments import CrossEncoderArguments, Dtype
 
 __all__ = ["PACKED_TYPES", "UnsupportedModelError", "candidates", "cpu_has_bfloat16", "precision_for"]
@@ -19,7 +18,7 @@ class UnsupportedModelError(Exception):
     """An engine does not run a model; the message says what of it. Another engine is tried."""
 
 
-_PRECISIONS = {
+_PRECISIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "reference": {"cpu": ("float32", "bfloat16"), "gpu": ("float32", "bfloat16", "float16")},
     "packed": {"cpu": ("float32", "bfloat16", "int8"), "gpu": ("float32", "bfloat16", "float16")},
     "openvino": {"cpu": ("float32", "bfloat16", "int8"), "gpu": ()},

@@ -21,7 +21,6 @@ from rerankit.errors import (
     RerankitError,
     UnavailableError,
 )
-
 from rerankit_crossencoder.arguments import ModelArguments
 from rerankit_crossencoder.batches import is_out_of_memory
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
 from rerankit.arguments import validated
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Capabilities, Pair, ScoreBatch, ScoreKind, ScoreRequest
-
 from rerankit_crossencoder.arguments import CrossEncoderArguments
 from rerankit_crossencoder.building import build_model
 from rerankit_crossencoder.compute import compute

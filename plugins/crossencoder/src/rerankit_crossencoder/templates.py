@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from rerankit.scoring import Pair
-
 from rerankit_crossencoder.arguments import Overflow
 from rerankit_crossencoder.tokens import LEAST_ROOM, PairTokenizer, Sequences, Tokenizer, overflowing, windows
 

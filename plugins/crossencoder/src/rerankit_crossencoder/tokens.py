@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from rerankit.errors import InputError
 from rerankit.scoring import Pair
-
 from rerankit_crossencoder.arguments import Overflow
 
 __all__ = ["LEAST_ROOM", "PairTokenizer", "Sequences", "Template", "Tokenizer", "overflowing", "windows"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rerankit.errors import MissingExtraError
 
+from rerankit.errors import MissingExtraError
 from rerankit_crossencoder.engines.base import padded
 
 __all__ = ["OpenVinoEngine", "has_bfloat16", "import_openvino"]

@@ -97,13 +97,13 @@ class _PackedLayer:
 
     def all(self, x: Tensor, groups: Sequence[Group]) -> Tensor:
         """(tokens, width) to (tokens, width)."""
-        query, key, value = self._project(x).split(self._width, dim=-1)
+        query, key, value = torch.split(self._project(x), self._width, dim=-1)
         return self._rest(self._attention.all(query, key, value, groups), x)
 
     def first(self, x: Tensor, starts: Tensor, groups: Sequence[Group]) -> Tensor:
         """(tokens, width) to (sequences, width): the state of each sequence's first token."""
         assert self._query is not None
-        key, value = self._project(x).split(self._width, dim=-1)
+        key, value = torch.split(self._project(x), self._width, dim=-1)
         x = x[starts]
         return self._rest(self._attention.first(self._query(x), key, value, groups), x)
 

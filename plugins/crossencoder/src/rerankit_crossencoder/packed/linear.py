@@ -44,7 +44,7 @@ def make_linear(
     if precision == "int8":
         return _Int8Linear(weight.float(), bias.float(), activation, 0.0 if not after_gelu else _GELU_MINIMUM)
     dtype = PRECISIONS[precision]
-    if weight.device.type == "cpu" and torch.backends.mkldnn.is_available():
+    if weight.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return _PrepackedLinear(weight.to(dtype), bias.to(dtype), activation)
     return _PlainLinear(weight.to(dtype), bias.to(dtype), activation)
 
@@ -53,14 +53,19 @@ class _PrepackedLinear:
     def __init__(self, weight: Tensor, bias: Tensor, activation: str) -> None:
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _BATCH)
         self._bias = bias.clone()
-        self._post = ("gelu", [], "tanh" if activation == "gelu_tanh" else "none")
-        if not activation.startswith("gelu"):
-            self._post = (activation, [], "")
+        # oneDNN's name of the activation, then its parameters, then which kind of it.
+        self._post: tuple[str, list[float], str] = (activation, [], "")
+        if activation.startswith("gelu"):
+            self._post = ("gelu", [], "tanh" if activation == "gelu_tanh" else "none")
 
     def __call__(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        linear = torch.ops.mkldnn._linear_pointwise
+        result: Tensor
         if add is None:
-            return torch.ops.mkldnn._linear_pointwise.default(x, self._weight, self._bias, *self._post)
-        return torch.ops.mkldnn._linear_pointwise.binary(x, add, self._weight, self._bias, "add")
+            result = linear.default(x, self._weight, self._bias, *self._post)
+        else:
+            result = linear.binary(x, add, self._weight, self._bias, "add")
+        return result
 
 
 class _PlainLinear:
