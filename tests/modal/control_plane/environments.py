@@ -83,24 +83,33 @@ class Environments:
                 (draft / "home").mkdir()
         return Layer(key, place / "venv", place / "home")
 
-    def extend(self, parent: Layer, commands: Iterable[str], files: Mapping[str, Path]) -> Layer:
-        """The layer after a Dockerfile's lines, with the files of its context (absolute path: content)."""
+    def extend(
+        self, parent: Layer, commands: Iterable[str], files: Mapping[str, Path], secrets: Mapping[str, str]
+    ) -> Layer:
+        """The layer after a Dockerfile's lines, with the files of its context (absolute path: content).
+
+        ``secrets`` are in the environment of the lines that are run, and nowhere else.
+        """
         lines = [line for line in commands if not line.startswith(("FROM ", "COPY --from=", "CMD ", "WORKDIR "))]
         variables = {**parent.variables, **_variables(lines)}
-        runs = [UV.sub("python -m pip install", line[4:]) for line in lines if line.startswith("RUN ")]
+        runs = [UV.sub("python -m pip install --no-compile", line[4:]) for line in lines if line.startswith("RUN ")]
         unknown = [line for line in lines if not line.startswith(("RUN ", "ENV ", "COPY . /"))]
         if unknown:
             raise BuildError(f"the local control plane does not run {unknown[0]!r}")
         contents = [f"{name}:{hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in sorted(files.items())]
-        layer = self._next(parent, [*lines, *contents], clone_venv=bool(runs), variables=variables, local=bool(files))
+        layer = self._next(
+            parent, [*lines, *contents], clone_venv=bool(runs), variables=variables, local=bool(files or secrets)
+        )
         if not layer.home.parent.exists():
             with _making(layer.home.parent) as draft:
                 self._start(draft, parent, clone_venv=bool(runs))
                 for name, path in files.items():
                     _place(path, name, draft / "home")
                 environment = Layer("", draft / "venv", draft / "home", variables).variables_here(draft / "home")
+                if layer.downloads_only:
+                    runs = [*runs, "python -m compileall -q -j 0 $VIRTUAL_ENV/lib || true"]
                 for command in runs:
-                    _run(["sh", "-c", command], {**MACHINE, **environment}, draft / "home")
+                    _run(["sh", "-c", command], {**MACHINE, **environment, **secrets}, draft / "home")
         return layer
 
     def after_function(self, parent: Layer, definition: bytes) -> Layer:

@@ -60,7 +60,8 @@ class Images(Account):
             f.filename: self.files / f.sha256_hex
             for f in (self.mounts[image.context_mount_id] if image.context_mount_id else ())
         }
-        return await asyncio.to_thread(self.environments.extend, parent, image.dockerfile_commands, files)
+        secrets = {name: value for secret in image.secret_ids for name, value in self.secrets[secret].items()}
+        return await asyncio.to_thread(self.environments.extend, parent, image.dockerfile_commands, files, secrets)
 
     async def _build_by_function(self, request: pb.ImageGetOrCreateRequest, parent: Layer) -> Layer:
         """`Image.run_function`: run for real, in a container whose home becomes the image's."""

@@ -6,6 +6,7 @@ query. Containers import this module from the wheel that their image installed.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
@@ -61,6 +62,7 @@ class Scorer:
                 "model_name_or_path": str(Path(MODEL_FOLDER).expanduser()),
                 "local_files_only": True,
                 "trust_remote_code": settings.trust_remote_code,
+                "batch_size": settings.batch_size,
                 **({} if settings.max_length is None else {"max_length": settings.max_length}),
             },
         )
@@ -102,6 +104,7 @@ class Scorer:
             "model": settings.model,
             "revision": settings.pinned_revision,
             "gpu": settings.gpu,
+            "container": os.environ.get("MODAL_TASK_ID"),
             "figures": asdict(self.reranker.figures()),
         }
 

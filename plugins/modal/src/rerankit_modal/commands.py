@@ -124,9 +124,9 @@ def _row(warm: int, day: Estimate) -> dict[str, float]:
 def _print_costs(
     gpu: str, price_s: float, source: str, containers: int, warm: Estimate, zero: Estimate, even: float
 ) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("", "containers, hours a day", "dollars a day", "dollars a month", "cold starts a day")
+    table = Table("", *(Column(name, justify="right") for name in ("hours/day", "$/day", "$/month", "cold starts/day")))
     for name, day in ((f"{containers} kept warm", warm), ("scaling to zero", zero)):
         figures = (day.container_hours, day.dollars, day.dollars_a_month, day.cold_starts)
         table.add_row(name, *(f"{figure:,.2f}" for figure in figures))

@@ -39,6 +39,7 @@ def front_image(settings: DeploymentSettings) -> modal.Image:
 def scorer_image(settings: DeploymentSettings) -> modal.Image:
     """For the containers that score: torch, our distributions and the model's files, and nothing else."""
     base = _python().uv_pip_install(*TESTED, *third_party_requirements(SCORER))
+    base = base.uv_pip_install(*settings.packages.split())
     return _with_ours(_with_model(base, settings), SCORER).env(_variables(settings))
 
 

@@ -103,10 +103,9 @@ class ModalReranker(PairReranker):
         if scored < len(texts):
             raise ProtocolError(f"the stream ended after {scored} of {len(texts)} documents", service=SERVICE)
 
-    def describe(self) -> dict[str, Any]:
-        """What the deployment says about itself: model, revision, service, figures of its batches."""
-        call = self.engine.call("Scorer.describe", seconds=self.arguments.timeout)
-        return dict(self._portal.call(call))
+    def diagnose(self) -> dict[str, str]:
+        """The app, and where the credentials came from."""
+        return {"app": self.arguments.app_name, "token": f"from the {self.engine.credentials.source}"}
 
     def close(self) -> None:
         self._portal.call(self.engine.aclose())

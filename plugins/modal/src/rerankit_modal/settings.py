@@ -33,7 +33,9 @@ class DeploymentSettings(BaseSettings):
         model: a model's name on the Hugging Face hub, or a local folder that holds one.
         revision: the commit of a hub model; the default model's is known.
         trust_remote_code: run the Python code that the model brings; only at a pinned revision.
+        packages: what the model's code imports beside torch and transformers, separated by spaces.
         max_length: tokens of a pair that the model sees; ``None`` is the model's own limit.
+        batch_size: pairs in one model batch at most, beside the engine's token budget.
         gpu: Modal's name of a GPU, or empty for none.
         min_containers: containers with the model kept warm; 0 scales to zero.
         max_containers: containers with the model at most.
@@ -53,7 +55,9 @@ class DeploymentSettings(BaseSettings):
     model: str = Field(default=DEFAULT_MODEL, min_length=1)
     revision: str | None = None
     trust_remote_code: bool = False
+    packages: str = ""
     max_length: int | None = Field(default=None, ge=8)
+    batch_size: int = Field(default=256, ge=1)
     gpu: str = "L4"
     min_containers: int = Field(default=2, ge=0)
     max_containers: int = Field(default=4, ge=1)

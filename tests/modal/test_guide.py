@@ -1,0 +1,105 @@
+"""docs/modal.md: every command in it is run, in its order."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .control_plane import LocalModal
+from .hub import COMMIT, model_hub
+
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "modal.md"
+NOT_RUN = {
+    'pip install "rerankit[modal]"': "tests/packaging installs every extra from built wheels",
+    "modal token new": "opens a browser",
+}
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return [body for name, body in BLOCK.findall(GUIDE.read_text()) if name == language]
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory, image_cache: Path, models: dict[str, Path]) -> dict[str, str]:
+    """What each ``sh`` block printed, by its first line: all of them, in one shell, in a folder of its own.
+
+    The default model cannot be had without the hub, so a small one stands in for it, and for the multilingual one.
+    """
+    folder = tmp_path_factory.mktemp("guide")
+    shutil.copytree(models["other"], folder / "my-model")
+    (folder / "modal_deploy").symlink_to(ROOT / "modal_deploy")
+    commands = [block for block in blocks("sh") if block.strip() not in NOT_RUN]
+    script = "set -eu\n" + "".join(f"echo '#{number}'\n{block}" for number, block in enumerate(commands))
+    repository = "jinaai/jina-reranker-v2-base-multilingual"
+    with (
+        LocalModal(folder / "state", image_cache) as server,
+        model_hub(models["sensible"], repository) as hub,
+    ):
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("MODAL_", "RERANK"))},
+            **server.environment,
+            "MODAL_CONFIG_PATH": str(folder / "modal.toml"),
+            "RERANKIT_MODAL_MODEL": str(models["sensible"]),
+            "RERANKIT_MODAL_MIN_CONTAINERS": "1",  # each takes this machine's two cores while it starts
+            "HF_ENDPOINT": hub,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "COLUMNS": "200",
+        }
+        done = subprocess.run(
+            ["sh", "-c", script],
+            cwd=folder,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    assert done.returncode == 0, done.stdout[-6000:]
+    printed = re.split(r"^#\d+\n", done.stdout, flags=re.MULTILINE)[1:]
+    return {command.splitlines()[0]: text for command, text in zip(commands, printed, strict=True)}
+
+
+def test_what_is_not_run_is_in_the_guide() -> None:
+    """The list of exceptions holds no command that the guide no longer has."""
+    assert set(NOT_RUN) <= {block.strip() for block in blocks("sh")}
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("modal token set", "Workspace: local"),
+        ("rerankit modal cost", "break-even"),
+        ("rerankit modal deploy", "deployed solaceai-reranker"),
+        ("modal deploy modal_deploy", "App deployed"),
+        ("rerankit modal status --wake", "self-test   good"),
+        ("rerankit modal status --wake", "a bear that eats bamboo"),
+        ("cat > rerankit.json", "a bear that eats bamboo"),
+        ("cat > rerankit.json", "✓ modal"),
+        ("modal app list", "Scorer.*"),
+        ("RERANKIT_MODAL_MIN_CONTAINERS=0", "self-test"),
+        ("cat > with-fallback.json", "a bear that eats bamboo"),
+        ("RERANKIT_MODAL_MODEL=./my-model", "my-model"),
+        ("export RERANKIT_MODAL_MODEL", f"revision    {COMMIT}"),
+        ("RERANKER_SERVICE=crossencoder", "a bear"),
+    ],
+)
+def test_commands_do_what_the_guide_says(output: dict[str, str], command: str, expected: str) -> None:
+    """Each block ran without an error, and printed what it is there for."""
+    (text,) = [text for first, text in output.items() if first.startswith(command)]
+    assert expected in text
+
+
+def test_the_python_of_the_guide_runs(
+    loopback: LocalModal, deployment: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it stands."""
+    for block in blocks("python"):
+        exec(compile(block, str(GUIDE), "exec"), {})
+    assert "a bear that eats bamboo sensible probability" in capsys.readouterr().out
