@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from rerankit_eval.costs import pareto
 
-__all__ = ["Point", "distributions", "lines", "tradeoff"]
+__all__ = ["Panel", "Point", "distributions", "lines", "tradeoff"]
 
 # Okabe & Ito: told apart also by the colour-blind, and by their markers in black and white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
@@ -107,26 +107,34 @@ def distributions(scores: Mapping[str, tuple[Sequence[float], Sequence[float]]])
     return _svg(figure)
 
 
-def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, x: str, y: str) -> str:
-    """Lines over a logarithmic x; the first is the run, others it is compared with."""
-    figure, (axes,) = _figure(1, 3.2)
-    for number, (label, points) in enumerate(series.items()):
-        axes.plot(
-            *zip(*points, strict=True),
-            marker=_MARKERS[number % len(_MARKERS)],
-            color=_COLOURS[number % len(_COLOURS)],
-            linestyle="-" if number == 0 else "--",
-            label=label,
-        )
-    every = sorted({point[0] for points in series.values() for point in points})
-    axes.set_xscale("log")
-    axes.set_xticks(every, [f"{value:g}" for value in every])
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    if len(series) > 1:
-        _legend(axes)
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Lines over a logarithmic x: of this run first, then of what it is compared with."""
+
+    title: str
+    x: str
+    y: str
+    series: Mapping[str, Sequence[tuple[float, float]]]
+
+
+def lines(panels: Sequence[Panel]) -> str:
+    """One panel above the other."""
+    figure, rows = _figure(len(panels), 3.0 * len(panels))
+    for axes, panel in zip(rows, panels, strict=True):
+        for number, (label, points) in enumerate(panel.series.items()):
+            xs, ys = zip(*points, strict=True)
+            line = "-" if number == 0 else "--"
+            axes.plot(xs, ys, marker=_MARKERS[number], color=_COLOURS[number], linestyle=line, label=label)
+        every = sorted({point[0] for points in panel.series.values() for point in points})
+        axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", parse_math=False)
+        axes.set_xscale("log")
+        axes.set_xticks(every, [f"{value:g}" for value in every])
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(panel.x)
+        axes.set_ylabel(panel.y)
+        if len(panel.series) > 1:
+            axes.legend(frameon=False, fontsize=9)
     return _svg(figure)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
 
+from rerankit import PairReranker
 from rerankit.errors import BackendError, RerankitError
 from rerankit_eval.contenders import Contender
 from rerankit_eval.machine import peak_memory
@@ -57,6 +59,11 @@ class Worker:
         """One call of ``rerank``."""
         answer: Answer = self._ask(("rerank", query, list(documents)))
         return answer
+
+    def together(self, query: str, documents: Sequence[str], clients: int) -> float:
+        """Seconds until ``clients`` threads that call ``rerank`` at the same time all have their answer."""
+        seconds: float = self._ask(("together", query, list(documents), clients))
+        return seconds
 
     def peak_memory(self) -> int | None:
         """The most bytes the process has held so far."""
@@ -115,12 +122,27 @@ def _serve(connection: Connection, contender: Contender) -> None:
             except EOFError:
                 return
             try:
-                connection.send(peak_memory() if question[0] == "memory" else _timed(reranker, *question[1:]))
+                connection.send(_answered(reranker, *question))
             except RerankitError as error:
                 connection.send(error)
 
 
-def _timed(reranker: Any, query: str, documents: list[str]) -> Answer:
+def _answered(reranker: PairReranker, what: str, *details: Any) -> Any:
+    if what == "rerank":
+        return _timed(reranker, *details)
+    return _together(reranker, *details) if what == "together" else peak_memory()
+
+
+def _timed(reranker: PairReranker, query: str, documents: list[str]) -> Answer:
     started = time.perf_counter()
     ranking = reranker.rerank(query, documents)
     return Answer(time.perf_counter() - started, ranking.tokens, ranking.truncated)
+
+
+def _together(reranker: PairReranker, query: str, documents: list[str], clients: int) -> float:
+    with ThreadPoolExecutor(clients) as pool:
+        started = time.perf_counter()
+        calls = [pool.submit(reranker.rerank, query, documents) for _ in range(clients)]
+        for call in calls:
+            call.result()
+        return time.perf_counter() - started
