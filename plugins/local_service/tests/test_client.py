@@ -165,10 +165,11 @@ def elsewhere(answers: dict[str, tuple[int, str, str]]) -> Iterator[str]:
 def both(client: LocalServiceReranker) -> list[RerankitError]:
     """The errors of a synchronous and of an asynchronous call."""
     errors = []
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: client.get_scores("q", ["d"]),
         lambda: asyncio.run(client.aget_scores("q", ["d"])),
-    ):
+    )
+    for call in calls:
         with pytest.raises(RerankitError) as caught:
             call()
         errors.append(caught.value)
@@ -380,7 +381,7 @@ class TestFirstService:
                 bodies.append(body)
                 scores = [len(passage) / 100 for passage in body["passages"]]
                 answers = {"scores": scores, "ranked_indices": [], "model_used": "mxbai", "device": "cpu"}
-                self.answers = {"*": (200, "application/json", json.dumps(answers))}
+                type(self).answers = {"*": (200, "application/json", json.dumps(answers))}
                 del self.headers["content-length"]
                 self.do_GET()
 

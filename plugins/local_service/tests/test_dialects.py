@@ -19,7 +19,7 @@ ORDER = [1, 3, 2, 0]
 DOCUMENT_PATHS = ["/rerank", "/v1/rerank", "/v2/rerank"]
 
 
-def results(answer: Any) -> list[tuple[int, float]]:
+def results(answer: Any) -> list[tuple[Any, Any]]:
     return [(found["index"], found.get("relevance_score", found.get("score"))) for found in answer]
 
 

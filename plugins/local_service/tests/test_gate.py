@@ -49,12 +49,12 @@ class TestKeys:
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
         assert "RERANKER_API_KEY" in answer.json()["message"]
-        for path in ("/metrics", "/info", "/v1/models", "/docs"):
+        for path in ("/metrics", "/info", "/v1/models", "/models"):
             assert locked.http.get(path, headers=header).status_code == 401
 
     def test_probes_and_the_page_need_none(self, locked: Served) -> None:
         """Orchestrators have no keys."""
-        for path in ("/health", "/ready", "/", "/openapi.json"):
+        for path in ("/health", "/ready", "/", "/openapi.json", "/docs"):
             assert locked.http.get(path).status_code == 200
 
     def test_beyond_loopback_a_key_is_needed(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What the service tells about itself: models, health, metrics, its page and its documentation."""
+"""What the service tells about itself: models, health, metrics and its page."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ import re
 from importlib import resources
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.staticfiles import StaticFiles
-from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
 import rerankit_local_service
 from rerankit.errors import ModelNotFoundError
@@ -24,7 +21,7 @@ from rerankit_local_service.server.service import RerankService
 from rerankit_local_service.server.serving import ServedModel
 from rerankit_local_service.wire import PROTOCOL
 
-__all__ = ["about_router", "add_docs"]
+__all__ = ["about_router"]
 
 _UTF8_BYTES = 6
 """A character costs at most this in JSON: ``\\u0000``."""
@@ -79,26 +76,6 @@ def about_router(service: RerankService) -> APIRouter:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     return router
-
-
-def add_docs(app: FastAPI) -> None:
-    """``/docs``, whose scripts and styles come from this machine, too."""
-    app.mount("/docs/assets", StaticFiles(directory=swagger_ui_path), name="docs-assets")
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        html = get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title=app.title,
-            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
-            swagger_css_url="/docs/assets/swagger-ui.css",
-            swagger_favicon_url="data:,",
-        )
-        own = "'self' 'unsafe-inline'"
-        html.headers["content-security-policy"] = (
-            f"default-src 'none'; script-src {own}; style-src {own}; img-src 'self' data:; connect-src 'self'"
-        )
-        return html
 
 
 def _page() -> tuple[str, str]:

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Sequence
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
 import rerankit_local_service
-from rerankit_local_service.server.about import about_router, add_docs
+from rerankit_local_service.server.about import about_router
 from rerankit_local_service.server.envelope import Envelope
 from rerankit_local_service.server.gate import Gate
 from rerankit_local_service.server.replies import from_framework
@@ -44,13 +45,12 @@ def create_app(specs: Sequence[ModelSpec], settings: ServerSettings) -> ASGIApp:
         yield
         await service.stop()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="rerankit",
         summary="Reranking in every dialect",
         description=_ABOUT,
         version=rerankit_local_service.__version__,
         lifespan=lifespan,
-        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         # A caller's trace goes on in ours; exceptions and texts of requests stay out of it.
@@ -59,7 +59,6 @@ def create_app(specs: Sequence[ModelSpec], settings: ServerSettings) -> ASGIApp:
     )
     app.include_router(scoring_router(service))
     app.include_router(about_router(service))
-    add_docs(app)
     return Envelope(Gate(app, settings, service.metrics), service.metrics)
 
 

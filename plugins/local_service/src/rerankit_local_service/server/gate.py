@@ -19,7 +19,7 @@ from rerankit_local_service.server.settings import ServerSettings
 
 __all__ = ["Gate"]
 
-_OPEN = frozenset({"/", "/health", "/ready", "/openapi.json"})
+_OPEN = ("/health", "/ready", "/openapi.json", "/docs", "/static-offline-docs/")
 """Asked without a key: they tell nothing about requests, and orchestrators have none."""
 
 _LINGER_S = 2.0
@@ -84,7 +84,7 @@ class Gate:
                 "this service answers only to its own machine's name",
                 remedy=f"use http://127.0.0.1:{self._settings.port}, or start it with --host and a key",
             )
-        if self._keys and path not in _OPEN and not _known(_given(headers), self._keys):
+        if self._keys and path != "/" and not path.startswith(_OPEN) and not _known(_given(headers), self._keys):
             raise AuthenticationError(
                 "the API key is missing or wrong", remedy="send 'Authorization: Bearer <key>'; set RERANKER_API_KEY"
             )
