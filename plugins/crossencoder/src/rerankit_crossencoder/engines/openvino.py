@@ -17,6 +17,7 @@ __all__ = ["OpenVinoEngine", "has_bfloat16", "import_openvino"]
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
 _WHOLE_ROW = str(2**64 - 1)
+_parents: list[object] = []  # in a forked child: what may not be released, since its threads were the parent's
 
 
 class OpenVinoEngine:
@@ -56,6 +57,7 @@ class OpenVinoEngine:
 
     def logits(self, token_ids: Sequence[list[int]], type_ids: Sequence[list[int]]) -> NDArray[np.float32]:
         if self._process != os.getpid():
+            _parents.append((self._compiled, self._request))
             self._compile()
         width = len(token_ids[0])
         features = {

@@ -1,0 +1,210 @@
+"""What the services promise: scores, truncation, sharing, forks, threads, cancellation, starts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rerankit.errors import InputError, ScoringCancelledError
+from rerankit.scoring import ScoreKind, ScoreRequest
+from rerankit_crossencoder import BiEncoderReranker, CrossEncoderReranker
+from sentence_transformers import CrossEncoder, SentenceTransformer
+
+QUERY = "Which planet is red?"
+DOCUMENTS = ["Mars is the red planet", "", "Venus", "water runs " * 30, "a table of the score " * 80, "planet of plants"]
+LONG = "water runs the plant " * 300
+
+Folder = Callable[[str], Path]
+
+
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "deberta-v3"])
+@pytest.mark.parametrize("engine", ["reference", "packed", "openvino"])
+def test_scores_are_sentence_transformers(engine: str, kind: str, model_folder: Folder) -> None:
+    """In float32 every engine gives, within 1e-4, what CrossEncoder.predict gives, truncated document included."""
+    folder = model_folder(kind)
+    documents = [*DOCUMENTS, LONG]
+    expected = CrossEncoder(str(folder), device="cpu").predict([(QUERY, document) for document in documents])
+    with CrossEncoderReranker(str(folder), engine=engine, dtype="float32") as reranker:
+        scores = reranker.get_scores(QUERY, documents)
+        assert reranker.diagnose()["engine"] == engine
+    assert np.abs(np.array(scores) - expected).max() < 1e-4
+    assert np.std(expected) > 0.01
+
+
+def test_normalize_is_the_sigmoid_of_the_logit(model_folder: Folder) -> None:
+    """``normalize=False`` gives logits and says so; the default gives their sigmoid, in [0, 1]."""
+    folder = str(model_folder("bert"))
+    with CrossEncoderReranker(folder) as scored, CrossEncoderReranker(folder, normalize=False) as raw:
+        logits = np.array(raw.get_scores(QUERY, DOCUMENTS))
+        scores = np.array(scored.get_scores(QUERY, DOCUMENTS))
+        assert raw.capabilities.score_kind is ScoreKind.LOGIT
+        assert scored.capabilities.score_kind is ScoreKind.PROBABILITY
+    assert np.allclose(scores, 1 / (1 + np.exp(-logits)), atol=1e-9)
+
+
+def test_truncation_is_told_and_spares_the_query(model_folder: Folder) -> None:
+    """The coverage is the share of the document's tokens that was read; the query is read whole."""
+    with CrossEncoderReranker(str(model_folder("bert")), dtype="float32") as reranker:
+        batch = reranker.score_pairs(ScoreRequest([(QUERY, "Mars"), (QUERY, LONG), (LONG[:1000], LONG)]))
+    assert batch.coverage is not None
+    assert batch.tokens is not None
+    assert batch.coverage[0] == 1.0
+    assert 0 < batch.coverage[2] < batch.coverage[1] < 1
+    assert batch.tokens[1:] == [512, 512]
+
+
+def test_a_query_longer_than_the_model_is_said(model_folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    """Only a query that fills the model alone is cut, with a warning, so that some of the document is read."""
+    with CrossEncoderReranker(str(model_folder("bert"))) as reranker, caplog.at_level(logging.WARNING):
+        first, second = reranker.get_scores(LONG, ["Mars is red", "Venus"])
+    assert first != second
+    assert "its end was cut" in caplog.text
+
+
+def test_windows_read_everything_and_the_best_counts(model_folder: Folder) -> None:
+    """With windows the score is the maximum over what truncated parts would get, and nothing is unread."""
+    folder = str(model_folder("bert"))
+    with CrossEncoderReranker(folder, dtype="float32", on_overflow="window", normalize=False) as windowed:
+        batch = windowed.score_pairs(ScoreRequest([(QUERY, LONG), (QUERY, "Mars")]))
+        assert batch.coverage == [1.0, 1.0]
+        assert batch.tokens is not None
+        assert batch.tokens[0] > len(LONG.split())
+    with CrossEncoderReranker(folder, dtype="float32", normalize=False) as truncated:
+        first, short = truncated.get_scores(QUERY, [LONG, "Mars"])
+    assert batch.scores[0] is not None
+    assert batch.scores[0] >= first - 1e-5
+    assert batch.scores[1] == pytest.approx(short, abs=1e-5)
+
+
+def test_overflow_can_be_an_error(model_folder: Folder) -> None:
+    """``on_overflow="error"`` names the document."""
+    with (
+        CrossEncoderReranker(str(model_folder("bert")), on_overflow="error") as reranker,
+        pytest.raises(InputError, match="document 1 is"),
+    ):
+        reranker.get_scores(QUERY, ["Mars", LONG])
+
+
+def test_instances_share_one_copy(model_folder: Folder) -> None:
+    """Whatever their batch sizes; other precisions are other copies."""
+    folder = str(model_folder("bert"))
+    first = CrossEncoderReranker(folder, dtype="float32", batch_size=2)
+    second = CrossEncoderReranker(folder, dtype="float32", batch_size=64, normalize=False)
+    other = CrossEncoderReranker(folder, dtype="int8")
+    assert first._model is second._model
+    assert other._model is not first._model
+    model = first._model
+    for reranker in (first, second, other):
+        reranker.close()
+    assert CrossEncoderReranker(folder, dtype="float32")._model is model, "made again, it is found again"
+
+
+@pytest.mark.parametrize("engine", ["packed", "openvino", "reference"])
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_model_loaded_before_a_fork_works_in_the_child(engine: str, model_folder: Folder, tmp_path: Path) -> None:
+    """Used in the parent, forked, used in the child: the same scores, and no deadlock."""
+    program = f"""
+import os, signal, sys, warnings
+from rerankit_crossencoder import CrossEncoderReranker
+documents = ["Mars is the red planet", "Venus " * 60, "water"] * 8
+reranker = CrossEncoderReranker({str(model_folder("bert"))!r}, engine={engine!r}, dtype="float32")
+before = reranker.get_scores("planet", documents)
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    again = CrossEncoderReranker({str(model_folder("bert"))!r}, engine={engine!r}, dtype="float32")
+    alike = max(abs(a - b) for r in (reranker, again) for a, b in zip(before, r.get_scores("planet", documents)))
+    os._exit(0 if alike < 1e-5 else 3)
+status = os.waitpid(child, 0)[1]
+assert os.waitstatus_to_exitcode(status) == 0, status
+assert reranker.get_scores("planet", documents) == before
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=150, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_many_threads_at_once(model_folder: Folder) -> None:
+    """Tokenisers are not thread-safe by themselves: 8 threads with texts of their own get their own scores."""
+    documents = [[f"planet {i} {word} " * (5 + 7 * i) for word in ("red", "water", "score")] for i in range(8)]
+    with CrossEncoderReranker(str(model_folder("bert")), dtype="float32") as reranker:
+        expected = [reranker.get_scores(f"query {i}", texts) for i, texts in enumerate(documents)]
+        start = threading.Barrier(8)
+
+        def work(i: int) -> list[list[float]]:
+            start.wait()
+            return [reranker.get_scores(f"query {i}", documents[i]) for _ in range(5)]
+
+        with ThreadPoolExecutor(8) as pool:
+            for mine, got in zip(expected, pool.map(work, range(8)), strict=True):
+                for scores in got:
+                    assert np.allclose(scores, mine, atol=1e-5)
+
+
+def test_cancelling_stops_between_batches(model_folder: Folder) -> None:
+    """A request cancelled while its first batch runs computes no second one."""
+    with CrossEncoderReranker(str(model_folder("bert")), batch_size=1) as reranker:
+        engine, cancelled, calls = reranker._model.engine, threading.Event(), []
+        logits = engine.logits
+
+        def counted(*arguments: list[list[int]]) -> object:
+            calls.append(1)
+            cancelled.set()
+            return logits(*arguments)
+
+        engine.logits = counted  # type: ignore[method-assign, assignment]
+        try:
+            with pytest.raises(ScoringCancelledError):
+                reranker.score_pairs(ScoreRequest([(QUERY, text) for text in DOCUMENTS], cancelled=cancelled))
+        finally:
+            del engine.logits
+        assert len(calls) == 1
+
+
+def test_a_converted_model_needs_neither_torch_nor_transformers(model_folder: Folder) -> None:
+    """A fresh process with a cached conversion imports neither, and gives the same scores."""
+    folder = str(model_folder("bert"))
+    with CrossEncoderReranker(folder, engine="openvino", dtype="float32") as reranker:
+        expected = reranker.get_scores(QUERY, DOCUMENTS)
+    program = f"""
+import json, sys
+from rerankit_crossencoder import CrossEncoderReranker
+reranker = CrossEncoderReranker({folder!r}, engine="openvino", dtype="float32")
+scores = reranker.get_scores({QUERY!r}, {DOCUMENTS!r})
+print(json.dumps([scores, sorted({{"torch", "transformers", "sentence_transformers"}} & set(sys.modules))]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
+    scores, imported = json.loads(done.stdout)
+    assert imported == []
+    assert np.allclose(scores, expected, atol=1e-6)
+
+
+def test_tokens_are_counted_as_computed(model_folder: Folder) -> None:
+    """``token_counts`` says what scoring reports."""
+    with CrossEncoderReranker(str(model_folder("deberta-v3"))) as reranker:
+        pairs = [(QUERY, text) for text in [*DOCUMENTS, LONG]]
+        assert reranker.token_counts(pairs) == reranker.score_pairs(ScoreRequest(pairs)).tokens
+
+
+def test_biencoder_gives_cosines(model_folder: Folder) -> None:
+    """(1 + cosine) / 2 of sentence-transformers' embeddings, and the cosine when asked."""
+    folder = str(model_folder("bert"))
+    encoder = SentenceTransformer(folder, device="cpu")
+    query, documents = encoder.encode_query(QUERY), encoder.encode_document(DOCUMENTS)
+    expected = encoder.similarity(query, documents)[0].numpy()
+    with BiEncoderReranker(folder) as scored, BiEncoderReranker(folder, normalize=False) as raw:
+        assert np.allclose(raw.get_scores(QUERY, DOCUMENTS), expected, atol=1e-5)
+        assert np.allclose(scored.get_scores(QUERY, DOCUMENTS), (1 + expected) / 2, atol=1e-5)
+        batch = raw.score_pairs(ScoreRequest([(QUERY, LONG)]))
+    assert batch.coverage is not None
+    assert 0 < batch.coverage[0] < 1
