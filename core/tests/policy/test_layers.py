@@ -454,7 +454,7 @@ def test_a_late_success_does_not_close_an_open_circuit() -> None:
 
 
 def test_the_next_service_answers_and_the_batch_says_so(call: Call, caplog: pytest.LogCaptureFixture) -> None:
-    """served_by, degraded, every attempt; and a warning in the log."""
+    """served_by, degraded, every attempt; and the log says when it begins and when it is over."""
     chain = FallbackReranker(
         [fake("one", faults=[UnavailableError("x")]), fake("two", faults=[OverloadedError("y")]), fake("three")]
     )
@@ -465,8 +465,12 @@ def test_the_next_service_answers_and_the_batch_says_so(call: Call, caplog: pyte
         ("two", "overloaded"),
         ("three", None),
     ]
-    assert "three answered for one (one: unavailable, two: overloaded)" in caplog.text
     again = call(chain, ScoreRequest(pairs([1])))
+    call(chain, ScoreRequest(pairs([1])))
+    assert [record.getMessage() for record in caplog.records] == [
+        "three answers for one (one: unavailable, two: overloaded)",
+        "one answers again",
+    ]
     assert (again.served_by, again.degraded, [a.error for a in again.attempts]) == (None, False, [None])
 
 

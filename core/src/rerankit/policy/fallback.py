@@ -105,6 +105,7 @@ class FallbackReranker(Layer):
         super().__init__(services[0])
         self._services = tuple(services)
         self._same_score_kind = same_score_kind
+        self._answering: PairReranker = services[0]
 
     def _steps(self, request: ScoreRequest) -> Steps:
         attempts: list[Attempt] = []
@@ -128,7 +129,8 @@ class FallbackReranker(Layer):
             failed = tuple(attempts) + tuple(attempt for attempt in batch.attempts if attempt.error is not None)
             answered = Attempt(service.label, time.monotonic() - started)
             batch = replace(batch, attempts=(*failed, answered))
-            return batch if service is self.inner else self._degraded(service, batch)
+            self._log_change(service, failed)
+            return batch if service is self.inner else _degraded(service, batch)
         assert first_error is not None
         failure = copy.copy(first_error)  # some backends raise one and the same object every time
         failure.attempts = tuple(attempts)
@@ -160,15 +162,25 @@ class FallbackReranker(Layer):
     def _other_kind(self, service: PairReranker) -> bool:
         return self._same_score_kind and service.capabilities.score_kind != self.inner.capabilities.score_kind
 
-    def _degraded(self, service: PairReranker, batch: ScoreBatch) -> ScoreBatch:
-        failures = ", ".join(f"{attempt.service}: {attempt.error}" for attempt in batch.attempts if attempt.error)
-        _log.warning("%s answered for %s (%s)", service.label, self.label, failures)
-        return replace(
-            batch,
-            served_by=batch.served_by or service.label,
-            degraded=True,
-            score_kind=batch.score_kind or service.capabilities.score_kind,
-        )
+    def _log_change(self, service: PairReranker, failed: Sequence[Attempt]) -> None:
+        """One line when another service begins to answer, not one a call: outages last for many calls."""
+        before, self._answering = self._answering, service
+        if before is service:
+            return
+        if service is self.inner:
+            _log.warning("%s answers again", self.label)
+        else:
+            failures = ", ".join(f"{attempt.service}: {attempt.error}" for attempt in failed)
+            _log.warning("%s answers for %s (%s)", service.label, self.label, failures)
+
+
+def _degraded(service: PairReranker, batch: ScoreBatch) -> ScoreBatch:
+    return replace(
+        batch,
+        served_by=batch.served_by or service.label,
+        degraded=True,
+        score_kind=batch.score_kind or service.capabilities.score_kind,
+    )
 
 
 def _joined(batch: ScoreBatch, unscored: list[int], rest: ScoreBatch) -> ScoreBatch:
