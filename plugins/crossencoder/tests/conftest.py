@@ -109,6 +109,18 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
     return folder
 
 
+@pytest.fixture(scope="session")
+def odd_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT with an activation that the packed engine does not execute."""
+    return small_model(tmp_path_factory.mktemp("odd"), "bert", hidden_act="silu")
+
+
+@pytest.fixture(scope="session")
+def labels_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of three classes."""
+    return small_model(tmp_path_factory.mktemp("labels"), "bert", labels=3)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

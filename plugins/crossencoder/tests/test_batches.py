@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
 from rerankit.errors import OutOfMemoryError
 from rerankit_crossencoder.batches import Budget, run_batches
 from rerankit_crossencoder.tokens import windows
@@ -78,5 +81,5 @@ def test_windows_cover_everything(length: int, room: int) -> None:
     assert spans[0][0] == 0
     assert spans[-1][1] == length
     assert all(end - start <= room for start, end in spans)
-    assert all(after[0] <= before[1] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(after[0] <= before[1] for before, after in pairwise(spans))
     assert windows(length, room, "truncate") == [(0, min(length, room))]

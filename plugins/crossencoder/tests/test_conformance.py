@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from rerankit.testing import RerankerConformance
 from rerankit_crossencoder import BiEncoderReranker, CrossEncoderReranker
 

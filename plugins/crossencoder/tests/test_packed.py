@@ -11,11 +11,12 @@ import torch
 import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
+
 from rerankit_crossencoder.choice import PACKED_TYPES, UnsupportedModelError
 from rerankit_crossencoder.packed.disentangled import distance_buckets
 from rerankit_crossencoder.packed.encoder import PackedEncoder
 from rerankit_crossencoder.packed.weights import _READERS, read_weights
-from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
 KINDS = ["bert", "xlm-roberta", "roberta", "electra", "deberta-v3", "deberta-v2"]
 LENGTHS = [500, 257, 130, 129, 128, 50, 50, 50, 7, 3]
@@ -159,7 +160,12 @@ def test_distances_have_transformers_rows(buckets: int, positions: int) -> None:
 def test_what_is_not_executed_exactly_is_refused(model_folder: Callable[[str], Path]) -> None:
     """An architecture or a setting that is not executed is named, never approximated."""
     config = transformers.BertConfig(
-        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=50, hidden_act="silu"
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        vocab_size=50,
+        hidden_act="silu",
     )
     with pytest.raises(UnsupportedModelError, match="silu"):
         read_weights(OneModule(transformers.BertForSequenceClassification(config)))

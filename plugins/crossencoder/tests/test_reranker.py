@@ -14,13 +14,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sentence_transformers import CrossEncoder, SentenceTransformer
+
 from rerankit.errors import InputError, ScoringCancelledError
 from rerankit.scoring import ScoreKind, ScoreRequest
 from rerankit_crossencoder import BiEncoderReranker, CrossEncoderReranker
-from sentence_transformers import CrossEncoder, SentenceTransformer
 
 QUERY = "Which planet is red?"
-DOCUMENTS = ["Mars is the red planet", "", "Venus", "water runs " * 30, "a table of the score " * 80, "planet of plants"]
+DOCUMENTS = [
+    "Mars is the red planet",
+    "",
+    "Venus",
+    "water runs " * 30,
+    "a table of the score " * 80,
+    "planet of plants",
+]
 LONG = "water runs the plant " * 300
 
 Folder = Callable[[str], Path]

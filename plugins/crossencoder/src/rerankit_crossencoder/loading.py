@@ -106,7 +106,7 @@ def _typed(error: Exception, arguments: ModelArguments) -> RerankitError:
     causes = list(_chain(error))
     kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
     text = " ".join(str(cause) for cause in causes)
-    if is_out_of_memory(error):
+    if any(map(is_out_of_memory, causes)):
         return OutOfMemoryError(
             f"{name} does not fit into memory",
             remedy="choose a smaller model, or set dtype to 'bfloat16' or 'int8'",
@@ -130,17 +130,17 @@ def _typed(error: Exception, arguments: ModelArguments) -> RerankitError:
             remedy="correct model_name_or_path or revision, or give the path of a folder",
             value=name,
         )
+    if _is_path(name):
+        return ModelNotFoundError(
+            f"{name} is not a folder with a model: {_first_line(error)}",
+            remedy="give a folder with config.json, weights and tokenizer.json, or a model's name on the hub",
+            value=name,
+        )
     local = arguments.local_files_only or os.environ.get("HF_HUB_OFFLINE") in ("1", "true", "True")
     if local and kinds & {"OSError", "LocalEntryNotFoundError", "ValueError"}:
         return ModelNotFoundError(
             f"{name} is neither a folder nor in the local cache, and the network may not be asked",
             remedy=f"run `hf download {name}` where there is a network, or unset local_files_only and HF_HUB_OFFLINE",
-            value=name,
-        )
-    if _is_path(name):
-        return ModelNotFoundError(
-            f"{name} is not a folder with a model: {_first_line(error)}",
-            remedy="give a folder with config.json, weights and tokenizer.json, or a model's name on the hub",
             value=name,
         )
     if kinds & {"ConnectionError", "ConnectError", "LocalEntryNotFoundError", "TimeoutException", "ConnectTimeout"}:
