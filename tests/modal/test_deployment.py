@@ -165,7 +165,7 @@ def test_a_container_has_what_its_image_declares_and_no_more(loopback: LocalModa
     layer = loopback.control.builds[pool.definition.image_id].result()
     packages = {path.name.partition("-")[0] for path in layer.venv.glob("lib/python*/site-packages/*.dist-info")}
     assert {"rerankit", "rerankit_modal", "rerankit_crossencoder", "torch"} <= packages
-    assert not {"pytest", "hypothesis", "psutil"} & packages
+    assert not {"pytest", "hypothesis", "schemathesis"} & packages
     assert not [name for name in layer.variables if "TOKEN" in name]
     assert sorted(path.name for path in layer.home.joinpath("model").iterdir()) == [
         "config.json",
