@@ -158,8 +158,8 @@ def test_when_everything_fails_the_input_order_is_an_answer_if_asked_for(ask: As
 
 def test_partial_rankings_end_with_what_was_not_scored(ask: Ask) -> None:
     """The scored part first, by score; then the tail in input order."""
-    slow = fake("slow", delay=0.06, capabilities=Capabilities(ScoreKind.PROBABILITY, max_concurrency=1))
-    reranker = around(slow, deadline_s=0.2, on_deadline="partial", chunk_documents=2, deduplicate=False)
+    slow = fake("slow", delay=0.1, capabilities=Capabilities(ScoreKind.PROBABILITY, max_concurrency=1))
+    reranker = around(slow, deadline_s=0.35, on_deadline="partial", chunk_documents=2, deduplicate=False)
     ranking = ask(reranker)
     scored = [d for d in ranking if d.score is not None]
     assert ranking.partial

@@ -33,6 +33,7 @@ from rerankit.errors import (
     ScoringCancelledError,
     UnavailableError,
 )
+from rerankit.policy.batching import BatchingReranker
 from rerankit.policy.breaker import BreakerReranker, Circuit
 from rerankit.policy.deadline import DeadlineReranker, PartialReranker
 from rerankit.policy.dedup import DedupReranker
@@ -264,6 +265,20 @@ def test_a_listwise_call_over_the_limit_says_why_it_cannot_be_split(call: Call) 
     with pytest.raises(InputError, match=r"listwise.*5 documents"):
         call(SplitReranker(backend), ScoreRequest(pairs(range(6))))
     assert backend.requests == []
+
+
+@pytest.mark.parametrize("wrap", [SplitReranker, BatchingReranker])
+def test_a_backend_that_miscounts_its_tokens_is_told(call: Call, wrap: Callable[[PairReranker], PairReranker]) -> None:
+    """Instead of losing a pair."""
+
+    class Miscounting(FakeReranker):
+        def token_counts(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
+            return [1] * (len(pairs) - 1)
+
+    reranker = wrap(Miscounting(capabilities=Capabilities(max_tokens=100)))
+    with pytest.raises(ProtocolError, match="1 pairs out of 2"):
+        call(reranker, ScoreRequest(pairs([1, 2])))
+    reranker.close()
 
 
 # --- deadline --------------------------------------------------------------------------------------
@@ -570,16 +585,16 @@ def test_a_service_that_hangs_leaves_time_for_the_next_one(call: Call) -> None:
 def test_a_slow_service_that_is_alive_keeps_the_time(call: Call) -> None:
     """What it scored by half time is not thrown away for a fallback, nor mixed with its scores."""
     limits = Capabilities(ScoreKind.LOGIT, max_concurrency=1)
-    slow, second = fake("one", delay=0.05, capabilities=limits), fake("two")
+    slow, second = fake("one", delay=0.1, capabilities=limits), fake("two")
     chain = FallbackReranker([PartialReranker(GuardReranker(slow), 2), second])
-    batch = call(chain, ScoreRequest(pairs(range(12)), deadline=within(0.5)))
+    batch = call(chain, ScoreRequest(pairs(range(12)), deadline=within(1.0)))
     assert list(batch.scores) == [float(n) for n in range(12)]
     assert (batch.served_by, batch.partial, second.requests) == (None, False, [])
-    partial = call(chain, ScoreRequest(pairs(range(60)), deadline=within(0.5)))
+    partial = call(chain, ScoreRequest(pairs(range(60)), deadline=within(1.0)))
     scored = [score for score in partial.scores if score is not None]
     assert (partial.partial, partial.degraded) == (True, False)
     assert scored == [float(n) for n in range(len(scored))]
-    assert len(scored) > 8
+    assert len(scored) > 10
 
 
 def test_attempts_have_times() -> None:

@@ -14,7 +14,7 @@ from rerankit.plugins.hookspecs import hookimpl
 from rerankit.scoring import Attempt
 
 if TYPE_CHECKING:
-    from rerankit.policy.batching import BatchingFigures
+    from rerankit.policy.figures import BatchingFigures
 
 __all__ = ["BatchingCollector", "MetricsObserver"]
 

@@ -9,10 +9,11 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rerankit.errors import BackendError, DeadlineExceededError, RerankitError, UnavailableError
-from rerankit.policy.merge import merge, same_source
+from rerankit.policy.figures import BatchingCounts, BatchingFigures
+from rerankit.policy.merge import merge, part_of, same_source
 from rerankit.policy.queue import FairQueue, Job, Pick
 from rerankit.policy.split import SplitReranker
 from rerankit.policy.steps import Wrapper
@@ -23,36 +24,6 @@ __all__ = ["BatchingFigures", "BatchingReranker"]
 
 _IDLE_S = 10.0
 """A worker without work ends after this time, so that a reranker nobody closed leaves no thread behind."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchingFigures:
-    """What the queue and the batches look like now; the counts since the start only rise.
-
-    Attributes:
-        queued_requests, queued_documents, queued_tokens: what waits.
-        running_batches: batches at the backend.
-        batches, documents, tokens: what was sent to the backend.
-        batch_fill: the mean share of the token budget that a batch used; ``None`` before the first.
-        tokens_per_second: of all workers together, lately; ``None`` before the first batch.
-        accepted, refused: requests let into the queue, and turned away as overload.
-        dropped: requests whose caller had gone, or whose deadline had passed, before they were done.
-        reruns: requests scored apart because the batch they shared had failed.
-    """
-
-    queued_requests: int
-    queued_documents: int
-    queued_tokens: int
-    running_batches: int
-    batches: int
-    documents: int
-    tokens: int
-    batch_fill: float | None
-    tokens_per_second: float | None
-    accepted: int
-    refused: int
-    dropped: int
-    reruns: int
 
 
 class BatchingReranker(Wrapper):
@@ -118,10 +89,7 @@ class BatchingReranker(Wrapper):
         self._threads: set[threading.Thread] = set()
         self._idle = 0
         self._running: dict[threading.Event, list[Job]] = {}
-        self._tokens_per_second: float | None = None
-        self._batches = self._documents = self._tokens = 0
-        self._fill = 0.0
-        self._accepted = self._refused = self._dropped = self._reruns = 0
+        self._counts = BatchingCounts()
 
     # --- callers -------------------------------------------------------------------------------------
 
@@ -137,7 +105,7 @@ class BatchingReranker(Wrapper):
         """
         if not request.pairs:
             return ScoreBatch([])
-        job = self._submit(request, self.inner.token_counts(request.pairs))
+        job = self._submit(request, self.token_counts(request.pairs))
         try:
             return job.future.result(_seconds_left(request))
         except TimeoutError as error:
@@ -149,7 +117,7 @@ class BatchingReranker(Wrapper):
         """``score_pairs`` for asynchronous callers; cancelling it takes the request out."""
         if not request.pairs:
             return ScoreBatch([])
-        job = self._submit(request, await asyncio.to_thread(self.inner.token_counts, request.pairs))
+        job = self._submit(request, await asyncio.to_thread(self.token_counts, request.pairs))
         try:
             async with asyncio.timeout(_seconds_left(request)):
                 return await asyncio.wrap_future(job.future)
@@ -161,21 +129,22 @@ class BatchingReranker(Wrapper):
     def figures(self) -> BatchingFigures:
         """The figures of this moment."""
         with self._changed:
-            speed = self._tokens_per_second
+            counts = self._counts
+            speed = counts.tokens_per_second
             return BatchingFigures(
                 queued_requests=len(self._queue),
                 queued_documents=self._queue.documents,
                 queued_tokens=self._queue.tokens,
                 running_batches=len(self._running),
-                batches=self._batches,
-                documents=self._documents,
-                tokens=self._tokens,
-                batch_fill=self._fill / self._batches if self._batches else None,
+                batches=counts.batches,
+                documents=counts.documents,
+                tokens=counts.tokens,
+                batch_fill=counts.fill / counts.batches if counts.batches else None,
                 tokens_per_second=None if speed is None else speed * self._max_workers,
-                accepted=self._accepted,
-                refused=self._refused,
-                dropped=self._dropped,
-                reruns=self._reruns,
+                accepted=counts.accepted,
+                refused=counts.refused,
+                dropped=counts.dropped,
+                reruns=counts.reruns,
             )
 
     def drain(self, timeout: float | None = None) -> bool:
@@ -216,9 +185,9 @@ class BatchingReranker(Wrapper):
             try:
                 self._queue.put(job, self._wait_estimate())
             except BackendError:
-                self._refused += 1
+                self._counts.refused += 1
                 raise
-            self._accepted += 1
+            self._counts.accepted += 1
             self._wake_worker()
         return job
 
@@ -237,14 +206,14 @@ class BatchingReranker(Wrapper):
         with self._changed:
             job.abandoned = True
             self._queue.remove(job)
-            self._dropped += 1
+            self._counts.dropped += 1
             for stop, jobs in self._running.items():
                 if all(other.abandoned for other in jobs):
                     stop.set()
             self._changed.notify_all()
 
     def _wait_estimate(self) -> float:
-        speed = self._tokens_per_second
+        speed = self._counts.tokens_per_second
         return 1.0 if speed is None else max(0.1, self._queue.tokens / speed / self._max_workers)
 
     def _late(self, request: ScoreRequest, error: TimeoutError) -> TimeoutError:
@@ -274,7 +243,7 @@ class BatchingReranker(Wrapper):
         with self._changed:
             while True:
                 for job, reason in self._queue.stopped():
-                    self._dropped += 1
+                    self._counts.dropped += 1
                     self._fail(job, reason)
                 picks = self._queue.take()
                 if picks:
@@ -308,10 +277,11 @@ class BatchingReranker(Wrapper):
         except BaseException as error:
             self._run_apart(picks, stop, error)
             return
-        self._count(len(pairs), tokens, time.monotonic() - started)
+        with self._changed:
+            self._counts.add_batch(len(pairs), tokens, time.monotonic() - started, self._batch_tokens)
         offset = 0
         for job, span in picks:
-            self._deliver(job, span, _part(batch, offset, len(span)))
+            self._deliver(job, span, part_of(batch, range(offset, offset + len(span))))
             offset += len(span)
 
     def _run_apart(self, picks: list[Pick], stop: threading.Event, error: BaseException) -> None:
@@ -327,7 +297,7 @@ class BatchingReranker(Wrapper):
                 self._end(job, reason)
                 continue
             with self._changed:
-                self._reruns += 1
+                self._counts.reruns += 1
             pairs = [job.request.pairs[position] for position in span]
             try:
                 own_request = ScoreRequest(pairs, job.request.deadline, job.request.cancelled or stop)
@@ -379,33 +349,10 @@ class BatchingReranker(Wrapper):
         # Each caller gets an error of its own: raising it writes a traceback into it.
         job.future.set_exception(copy.copy(error) if isinstance(error, RerankitError) else error)
 
-    def _count(self, documents: int, tokens: int, seconds: float) -> None:
-        with self._changed:
-            self._batches += 1
-            self._documents += documents
-            self._tokens += tokens
-            self._fill += tokens / self._batch_tokens
-            speed = tokens / max(seconds, 1e-6)
-            known = self._tokens_per_second
-            self._tokens_per_second = speed if known is None else 0.8 * known + 0.2 * speed
-
 
 def _seconds_left(request: ScoreRequest) -> float | None:
     remaining = request.remaining()
     return None if remaining is None else max(0.0, remaining)
-
-
-def _part(batch: ScoreBatch, start: int, count: int) -> ScoreBatch:
-    """What ``batch`` says about ``count`` of its pairs."""
-    stop = start + count
-    scores = batch.scores[start:stop]
-    return replace(
-        batch,
-        scores=scores,
-        coverage=None if batch.coverage is None else batch.coverage[start:stop],
-        tokens=None if batch.tokens is None else batch.tokens[start:stop],
-        partial=None in scores,
-    )
 
 
 _instances: weakref.WeakSet[BatchingReranker] = weakref.WeakSet()

@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 from typing import Any
 
 from rerankit.errors import InputError, PluginLoadError, RerankitError, ScoringCancelledError
-from rerankit.policy.merge import merge, same_source
+from rerankit.policy.merge import merge, part_of, same_source
 from rerankit.policy.steps import Layer, Score, Step, Steps, Wait
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Attempt, ScoreBatch, ScoreRequest
@@ -137,12 +138,14 @@ class FallbackReranker(Layer):
         raise failure from first_error
 
     def close(self) -> None:
-        for service in self._services:
-            service.close()
+        with ExitStack() as all_of_them:
+            for service in self._services:
+                all_of_them.callback(service.close)
 
     async def aclose(self) -> None:
-        for service in self._services:
-            await service.aclose()
+        async with AsyncExitStack() as all_of_them:
+            for service in self._services:
+                all_of_them.push_async_callback(service.aclose)
 
     def _try(self, service: PairReranker, request: ScoreRequest) -> Steps:
         remaining = request.remaining()
@@ -188,11 +191,4 @@ def _joined(batch: ScoreBatch, unscored: list[int], rest: ScoreBatch) -> ScoreBa
     if not same_source(batch, rest):
         return batch
     scored = [position for position, score in enumerate(batch.scores) if score is not None]
-    part = replace(
-        batch,
-        scores=[batch.scores[i] for i in scored],
-        coverage=None if batch.coverage is None else [batch.coverage[i] for i in scored],
-        tokens=None if batch.tokens is None else [batch.tokens[i] for i in scored],
-        partial=False,
-    )
-    return merge([(scored, part), (unscored, rest)], len(batch.scores))
+    return merge([(scored, part_of(batch, scored)), (unscored, rest)], len(batch.scores))

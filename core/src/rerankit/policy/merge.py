@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from rerankit.errors import ProtocolError
 from rerankit.scoring import Attempt, ScoreBatch
 
-__all__ = ["Part", "merge", "same_source"]
+__all__ = ["Part", "merge", "part_of", "same_source"]
 
 Part = tuple[Sequence[int], ScoreBatch]
 """Positions in the request, and the batch that has one score for each of them."""
@@ -20,6 +21,18 @@ def same_source(one: ScoreBatch, other: ScoreBatch) -> bool:
         other.model,
         other.revision,
         other.score_kind,
+    )
+
+
+def part_of(batch: ScoreBatch, positions: Sequence[int]) -> ScoreBatch:
+    """What ``batch`` says about the pairs at ``positions``."""
+    scores = [batch.scores[position] for position in positions]
+    return replace(
+        batch,
+        scores=scores,
+        coverage=None if batch.coverage is None else [batch.coverage[position] for position in positions],
+        tokens=None if batch.tokens is None else [batch.tokens[position] for position in positions],
+        partial=None in scores,
     )
 
 

@@ -57,7 +57,7 @@ class SplitReranker(Layer):
             for start in range(0, len(pairs), documents):
                 yield range(start, min(start + documents, len(pairs)))
             return
-        tokens = None if limits.max_tokens is None else self.inner.token_counts(pairs)
+        tokens = None if limits.max_tokens is None else self.token_counts(pairs)
         start = size = count = 0
         for position, (query, document) in enumerate(pairs):
             length = len(query) + len(document)

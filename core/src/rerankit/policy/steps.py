@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
-from rerankit.errors import DeadlineExceededError
+from rerankit.errors import DeadlineExceededError, ProtocolError
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Capabilities, Pair, ScoreBatch, ScoreRequest
 
@@ -204,7 +204,16 @@ class Wrapper(PairReranker):
         return self.service or self.inner.label
 
     def token_counts(self, pairs: Sequence[Pair]) -> list[int]:
-        return self.inner.token_counts(pairs)
+        """
+        Raises:
+            ProtocolError: the backend does not count every pair.
+        """
+        counts = self.inner.token_counts(pairs)
+        if len(counts) != len(pairs):
+            raise ProtocolError(
+                f"{self.label} counted the tokens of {len(counts)} pairs out of {len(pairs)}", service=self.label
+            )
+        return counts
 
     def close(self) -> None:
         self.inner.close()
