@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import itertools
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,6 +156,20 @@ def test_an_observer_that_raises_is_logged_and_changes_nothing(caplog: pytest.Lo
         "rerankit_before",
         "rerankit_error",
     ]
+
+
+def test_a_plugin_may_bring_an_observer(install: Callable[..., Path]) -> None:
+    """Hooks in its light module are enough; nobody has to switch it on."""
+    install(
+        "watcher",
+        "from rerankit import hookimpl\n"
+        "seen = []\n"
+        "@hookimpl\n"
+        "def rerankit_after(event):\n"
+        "    seen.append(event.served_by)\n",
+    )
+    reranker().get_scores("q", ["1"])
+    assert importlib.import_module("watcher").seen == ["fake"]
 
 
 def test_an_observer_is_told_nothing_after_it_was_removed() -> None:
