@@ -20,7 +20,7 @@ from rerankit import AbstractReranker, Capabilities, PairReranker, ScoreBatch, S
 from rerankit.policy.compose import apply_policy
 from rerankit.policy.settings import PolicySettings
 
-ROUNDS = 25
+ROUNDS = 60
 
 
 class Trivial(AbstractReranker):
@@ -70,7 +70,7 @@ def microseconds(*calls: Callable[[], object]) -> list[float]:
     for call in calls:
         started = time.perf_counter()
         call()
-        repeats.append(max(1, int(0.005 / max(time.perf_counter() - started, 1e-7))))
+        repeats.append(max(1, int(0.001 / max(time.perf_counter() - started, 1e-7))))
     for _ in range(ROUNDS):
         for place, (call, repeat) in enumerate(zip(calls, repeats, strict=True)):
             started = time.perf_counter()
