@@ -1,0 +1,112 @@
+"""One contender in a process of its own: ``peers_worker.py CONTENDER MODEL_FOLDER``. Driven by ``peers.py``.
+
+Reads lines of JSON, ``{"query": ..., "passages": [...]}``, and answers each with its logits and the time they took.
+Imports only what the contender itself imports, so that its start and its memory are its own.
+"""
+
+from __future__ import annotations
+
+import time
+
+STARTED = time.perf_counter()
+
+import json  # noqa: E402 - the clock starts first
+import os  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from typing import Any  # noqa: E402
+
+Score = Callable[[str, list[str]], Any]
+
+
+def rerankit(folder: str, engine: str, dtype: str) -> Score:
+    from rerankit_crossencoder import CrossEncoderReranker
+
+    reranker = CrossEncoderReranker(folder, engine=engine, dtype=dtype, device="cpu", normalize=False)
+    if reranker.diagnose()["engine"] != engine:
+        raise SystemExit(f"{engine} {dtype} fell back: {reranker.diagnose()}")
+    return reranker.get_scores
+
+
+def sentence_transformers(folder: str, dtype: str) -> Score:
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(folder, device="cpu", model_kwargs={"dtype": getattr(torch, dtype)})
+    identity = torch.nn.Identity()
+
+    def score(query: str, passages: list[str]) -> Any:
+        return model.predict([(query, passage) for passage in passages], activation_fn=identity).tolist()
+
+    return score
+
+
+def rerankers(folder: str) -> Score:
+    from rerankers import Reranker
+
+    model = Reranker(folder, model_type="cross-encoder", device="cpu", verbose=0)
+
+    def score(query: str, passages: list[str]) -> Any:
+        results = model.rank(query=query, docs=passages, doc_ids=list(range(len(passages)))).results
+        return [float(result.score) for result in sorted(results, key=lambda result: result.document.doc_id)]
+
+    return score
+
+
+def infinity(folder: str) -> Score:
+    import asyncio
+
+    from infinity_emb import AsyncEngineArray, EngineArgs
+
+    arguments = EngineArgs(model_name_or_path=folder, engine="torch", device="cpu", model_warmup=False, compile=False)
+    engine, loop = AsyncEngineArray.from_args([arguments])[0], asyncio.new_event_loop()
+    loop.run_until_complete(engine.astart())
+
+    def score(query: str, passages: list[str]) -> Any:
+        results, _ = loop.run_until_complete(engine.rerank(query=query, docs=passages, raw_scores=True))
+        return [float(result.relevance_score) for result in sorted(results, key=lambda result: result.index)]
+
+    return score
+
+
+CONTENDERS: dict[str, Callable[[str], Score]] = {
+    "st": lambda folder: sentence_transformers(folder, "float32"),
+    "st-bf16": lambda folder: sentence_transformers(folder, "bfloat16"),
+    "rerankers": rerankers,
+    "infinity": infinity,
+    **{
+        f"{engine}-{short}": (lambda folder, engine=engine, dtype=dtype: rerankit(folder, engine, dtype))
+        for engine in ("packed", "openvino", "reference")
+        for short, dtype in (("f32", "float32"), ("bf16", "bfloat16"), ("int8", "int8"))
+    },
+}
+
+
+def resident_mb() -> float:
+    """The most memory this process has had resident, in MB."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    # Libraries print to stdout as they please; the protocol has a descriptor of its own.
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    score = CONTENDERS[sys.argv[1]](sys.argv[2])
+    for line in sys.stdin:
+        request = json.loads(line)
+        cpu, clock = time.process_time(), time.perf_counter()
+        scores = score(request["query"], request["passages"])
+        answer = {
+            "seconds": time.perf_counter() - clock,
+            "cpu": time.process_time() - cpu,
+            "since_start": time.perf_counter() - STARTED,
+            "mb": resident_mb(),
+            "scores": scores,
+        }
+        print(json.dumps(answer), file=channel, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Memory over many requests of mixed sizes: it must stay flat.
+
+    python benchmarks/soak.py                                   # 2,000 requests on a small model made here
+    python benchmarks/soak.py --engine openvino --requests 500
+
+Prints the resident memory over time, and by how much it grew after the warm-up (the first tenth). The model is a
+BERT of 2 layers, so that the requests are many rather than long; documents have 5 to 600 tokens, requests 1 to 64.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from peers_models import QUERY, SHAPES, make_model, make_passages
+
+from rerankit_crossencoder import CrossEncoderReranker
+
+WARM_UP = 10  # a tenth
+LIMIT = 1.05
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--engine", default="packed", choices=["packed", "openvino", "reference"])
+    parser.add_argument("--dtype", default="auto")
+    options = parser.parse_args()
+    small = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 512}
+    SHAPES["soak"] = ("bert", small)
+    generator = random.Random(5)
+    passages = make_passages(256)
+    process, sizes, started = psutil.Process(), [], time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        model = str(make_model("soak", Path(folder)))
+        with CrossEncoderReranker(model, engine=options.engine, dtype=options.dtype, device="cpu") as reranker:
+            for number in range(1, options.requests + 1):
+                documents = generator.sample(passages, generator.choice([1, 2, 4, 8, 16, 64]))
+                reranker.get_scores(f"{QUERY} {number}", documents)
+                sizes.append(process.memory_info().rss / 1e6)
+                if number % max(1, options.requests // 20) == 0:
+                    print(
+                        f"{number:6d} requests  {time.perf_counter() - started:7.1f} s  {sizes[-1]:8.1f} MB", flush=True
+                    )
+    warm = max(sizes[: len(sizes) // WARM_UP])
+    growth = sizes[-1] / warm
+    print(f"after the warm-up: {warm:.1f} MB; at the end: {sizes[-1]:.1f} MB; grew by {100 * (growth - 1):+.1f} %")
+    sys.exit(growth > LIMIT)
+
+
+if __name__ == "__main__":
+    main()
