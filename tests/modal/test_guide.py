@@ -71,6 +71,8 @@ def test_what_is_not_run_is_in_the_guide() -> None:
     assert set(NOT_RUN) <= {block.strip() for block in blocks("sh")}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("command", "expected"),
     [

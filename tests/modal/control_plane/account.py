@@ -42,10 +42,6 @@ class Account(Service):
             environment_id="en-main", metadata=pb.EnvironmentMetadata(name="main", settings=settings)
         )
 
-    def EnvironmentList(self, request: Empty) -> pb.EnvironmentListResponse:
-        main = pb.EnvironmentListItem(name="main", default=True, environment_id="en-main")
-        return pb.EnvironmentListResponse(items=[main])
-
     # --- blobs: over HTTP, as with S3 -------------------------------------------------------------
 
     def blob_routes(self) -> list[web.RouteDef]:

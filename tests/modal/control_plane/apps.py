@@ -52,9 +52,6 @@ class Apps(Images):
             return pb.AppGetByDeploymentNameResponse(environment_name="main")
         return pb.AppGetByDeploymentNameResponse(app_id=app.id, environment_name="main", lifecycle=app.lifecycle())
 
-    def AppGetLifecycle(self, request: pb.AppGetLifecycleRequest) -> pb.AppGetLifecycleResponse:
-        return pb.AppGetLifecycleResponse(lifecycle=found(self.apps, request.app_id, "App").lifecycle())
-
     def AppGetLayout(self, request: pb.AppGetLayoutRequest) -> pb.AppGetLayoutResponse:
         return pb.AppGetLayoutResponse(app_layout=self.layout(self.apps[request.app_id]))
 
@@ -83,7 +80,7 @@ class Apps(Images):
         app.history.append(Deployment(time.time(), request.deployment_tag, request.client_version))
         for function in {*app.functions.values(), *removed}:
             pool = self.pools[function]
-            pool.live, pool.crash_looping, pool.autoscaler = function not in removed, False, {}
+            pool.live, pool.crash_looping = function not in removed, False
             for container in pool.containers.values():
                 container.draining = True  # containers of the version before finish what they have
             self.scale(pool)

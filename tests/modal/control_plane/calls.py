@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterable
 
-from google.protobuf.empty_pb2 import Empty
 from grpclib import GRPCError, Status
 from modal_proto import api_pb2 as pb
 
@@ -40,10 +39,6 @@ class Calls(Functions):
             max_inputs_outstanding=1000,
         )
 
-    def FunctionPutInputs(self, request: pb.FunctionPutInputsRequest) -> pb.FunctionPutInputsResponse:
-        call = found(self.calls, request.function_call_id, "Function call")
-        return pb.FunctionPutInputsResponse(inputs=self.enqueue(call, request.inputs))
-
     def enqueue(self, call: Call, items: Iterable[pb.FunctionPutInputsItem]) -> list[pb.FunctionPutInputsResponseItem]:
         accepted = []
         for item in items:
@@ -55,16 +50,6 @@ class Calls(Functions):
         self.scale(call.pool)
         self.notify()
         return accepted
-
-    def FunctionRetryInputs(self, request: pb.FunctionRetryInputsRequest) -> pb.FunctionRetryInputsResponse:
-        entries = [found(self.inputs, item.input_jwt, "Input") for item in request.inputs]
-        for entry in entries:
-            entry.retries, entry.done, entry.container = entry.retries + 1, False, None
-            entry.call.outputs = [o for o in entry.call.outputs if o.input_id != entry.id]
-            entry.call.pool.queue.append(entry)
-            self.scale(entry.call.pool)
-        self.notify()
-        return pb.FunctionRetryInputsResponse(input_jwts=[entry.id for entry in entries])
 
     async def FunctionGetOutputs(self, request: pb.FunctionGetOutputsRequest) -> pb.FunctionGetOutputsResponse:
         call = found(self.calls, request.function_call_id, "Function call")
@@ -98,18 +83,6 @@ class Calls(Functions):
                 return
             await self.wait_for(lambda: fresh() or call.done, end - time.time())
 
-    def FunctionCallCancel(self, request: pb.FunctionCallCancelRequest) -> Empty:
-        call = found(self.calls, request.function_call_id, "Function call")
-        for entry in [entry for entry in call.inputs if not entry.done]:
-            if entry.container is not None:
-                entry.container.cancelled.append(entry.id)
-            else:
-                call.pool.queue.remove(entry)
-                terminated = pb.GenericResult.GENERIC_STATUS_TERMINATED
-                self.finish(entry, pb.GenericResult(status=terminated, exception="Input was cancelled"))
-        self.notify()
-        return Empty()
-
     def finish(
         self, entry: Input, result: pb.GenericResult, data_format: pb.DataFormat.ValueType = pb.DATA_FORMAT_PICKLE
     ) -> None:
@@ -133,7 +106,6 @@ class Calls(Functions):
                 input_id=entry.id,
                 result=result,
                 data_format=data_format,
-                retry_count=entry.retries,
             )
         )
         self.notify()

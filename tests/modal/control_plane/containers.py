@@ -178,9 +178,8 @@ class Containers(Calls):
 
     async def ContainerHeartbeat(self, request: pb.ContainerHeartbeatRequest) -> pb.ContainerHeartbeatResponse:
         container = self.calling_container
-        await self.wait_for(lambda: container.cancelled, 10)
-        ids, container.cancelled = container.cancelled, []
-        return pb.ContainerHeartbeatResponse(cancel_input_event=pb.CancelInputEvent(input_ids=ids) if ids else None)
+        await self.wait_for(lambda: container.draining, 10)
+        return pb.ContainerHeartbeatResponse()
 
     async def FunctionGetInputs(self, request: pb.FunctionGetInputsRequest) -> pb.FunctionGetInputsResponse:
         container = self.calling_container
@@ -199,7 +198,6 @@ class Containers(Calls):
             input=entry.body,
             function_call_id=entry.call.id,
             function_call_invocation_type=entry.call.kind,
-            retry_count=entry.retries,
             function_map_idx=entry.index,
         )
         return pb.FunctionGetInputsResponse(inputs=[item])
@@ -212,7 +210,7 @@ class Containers(Calls):
     def FunctionPutOutputs(self, request: pb.FunctionPutOutputsRequest) -> Empty:
         for output in request.outputs:
             entry = self.inputs.get(output.input_id)
-            if entry is not None and entry.retries == output.retry_count:
+            if entry is not None:
                 self.finish(entry, output.result, output.data_format)
         return Empty()
 
@@ -221,19 +219,9 @@ class Containers(Calls):
         self.notify()
         return Empty()
 
-    def FunctionGetDynamicConcurrency(
-        self, request: pb.FunctionGetDynamicConcurrencyRequest
-    ) -> pb.FunctionGetDynamicConcurrencyResponse:
-        return pb.FunctionGetDynamicConcurrencyResponse(concurrency=request.max_concurrency)
-
     def TaskResult(self, request: pb.TaskResultRequest) -> Empty:
         self.calling_container.result = request.result
         return Empty()
-
-    def ContainerStop(self, request: pb.ContainerStopRequest) -> pb.ContainerStopResponse:
-        self.containers[request.task_id].draining = True
-        self.notify()
-        return pb.ContainerStopResponse()
 
 
 def _memory_mb(container: Container) -> float:

@@ -57,25 +57,6 @@ class Functions(Logs):
         pool = self.pools[found(app.functions, request.object_tag, "Function")]
         return pb.FunctionGetResponse(function_id=pool.id, handle_metadata=pool.handle, function=pool.data)
 
-    def FunctionGetById(self, request: pb.FunctionGetByIdRequest) -> pb.FunctionGetByIdResponse:
-        pool = found(self.pools, request.function_id, "Function")
-        return pb.FunctionGetByIdResponse(handle_metadata=pool.handle, function=pool.data)
-
-    def FunctionBindParams(self, request: pb.FunctionBindParamsRequest) -> pb.FunctionBindParamsResponse:
-        """A class without parameters: its instance is the class's own pool."""
-        pool = found(self.pools, request.function_id, "Function")
-        if request.serialized_params or request.HasField("function_options"):
-            raise GRPCError(Status.UNIMPLEMENTED, "the local control plane has no parametrised classes")
-        return pb.FunctionBindParamsResponse(bound_function_id=pool.id, handle_metadata=pool.handle)
-
-    def FunctionUpdateSchedulingParams(
-        self, request: pb.FunctionUpdateSchedulingParamsRequest
-    ) -> pb.FunctionUpdateSchedulingParamsResponse:
-        pool = found(self.pools, request.function_id, "Function")
-        pool.autoscaler |= {field.name: value for field, value in request.settings.ListFields()}
-        self.scale(pool)
-        return pb.FunctionUpdateSchedulingParamsResponse()
-
     def FunctionGetCurrentStats(self, request: pb.FunctionGetCurrentStatsRequest) -> pb.FunctionStats:
         pool = found(self.pools, request.function_id, "Function")
         return pb.FunctionStats(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import AsyncIterator
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from modal_proto import api_pb2 as pb
 
 from .apps import Apps
@@ -53,16 +51,7 @@ class Logs(Apps):
     def AppFetchLogs(self, request: pb.AppFetchLogsRequest) -> pb.AppFetchLogsResponse:
         return pb.AppFetchLogsResponse(batches=self._logs(request)[-request.limit or None :])
 
-    def AppCountLogs(self, request: pb.AppCountLogsRequest) -> pb.AppCountLogsResponse:
-        seconds = request.bucket_secs
-        counts = Counter(int(batch.items[0].timestamp // seconds) for batch in self._logs(request))
-        buckets = [
-            pb.AppCountLogsResponse.LogBucket(bucket_start_at=Timestamp(seconds=start * seconds), stdout_logs=count)
-            for start, count in sorted(counts.items())
-        ]
-        return pb.AppCountLogsResponse(app_id=request.app_id, buckets=buckets)
-
-    def _logs(self, request: pb.AppFetchLogsRequest | pb.AppCountLogsRequest) -> list[pb.TaskLogsBatch]:
+    def _logs(self, request: pb.AppFetchLogsRequest) -> list[pb.TaskLogsBatch]:
         since, until = (moment.ToNanoseconds() / 1e9 for moment in (request.since, request.until))
         return [
             batch

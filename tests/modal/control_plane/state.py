@@ -22,7 +22,6 @@ class Input:
     index: int
     body: pb.FunctionInput
     id: str = field(default_factory=lambda: new_id("in"))
-    retries: int = 0
     container: Container | None = None
     timer: asyncio.TimerHandle | None = None
     done: bool = False
@@ -50,7 +49,6 @@ class Container:
     id: str = field(default_factory=lambda: new_id("ta"))
     process: asyncio.subprocess.Process | None = None
     inputs: dict[str, Input] = field(default_factory=dict)
-    cancelled: list[str] = field(default_factory=list)
     created: float = field(default_factory=time.time)
     idle_since: float = field(default_factory=time.time)
     ready: bool = False
@@ -84,15 +82,11 @@ class Pool:
     queue: deque[Input] = field(default_factory=deque)
     containers: dict[str, Container] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
-    autoscaler: dict[str, int] = field(default_factory=dict)
-    """What `autoscaler.update` overrides until the next deployment."""
     live: bool = False
     crash_looping: bool = False
     """A container did not come up: the minimum is not refilled before somebody calls or deploys."""
 
     def setting(self, name: str, default: int = 0) -> int:
-        if name in self.autoscaler:
-            return self.autoscaler[name]
         settings = self.definition.autoscaler_settings
         return int(getattr(settings, name)) if settings.HasField(name) else default  # type: ignore[arg-type]
 
