@@ -28,7 +28,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(7)
     shape: Any = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
     config = transformers.AutoConfig.for_model("bert", vocab_size=len(pieces), num_labels=1, **shape)
-    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    classifier: Any = transformers.AutoModelForSequenceClassification
+    model = classifier.from_config(config)
     special: Any = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     make: Any = transformers.PreTrainedTokenizerFast
     fast = make(tokenizer_object=tokenizer, model_max_length=512, **special)

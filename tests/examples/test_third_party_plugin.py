@@ -58,6 +58,21 @@ def run(python: Path, tmp_path: Path) -> Run:
     return run
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_third_party_plugin_is_benchmarked(python: Path, run: Run, tmp_path: Path) -> None:
+    """By rerankit's own tools, which are a plugin too: figures for each size, kept in a file."""
+    wheels = [str(next(python.parents[2].glob(f"{name}-*.whl"))) for name in ("rerankit", "rerankit_fuzzy")]
+    run("-m", "pip", "install", "--quiet", "-c", str(ROOT / "constraints.txt"), *wheels, str(ROOT / "plugins/eval"))
+    sizes = ["--sizes", "4,16", "--clients", "2", "--rounds", "3"]
+    run("-m", "rerankit", "bench", "--service", "fuzzy match=partial", *sizes, "--output", "kept.json")
+    kept = json.loads((tmp_path / "kept.json").read_text())
+    assert (kept["service"], kept["args"]) == ("fuzzy", {"match": "partial"})
+    assert all(seconds > 0 for size in ("4", "16") for seconds in kept["growth"][size])
+    run("-m", "rerankit", "bench", "--service", "fuzzy match=partial", *sizes, "--against", "kept.json")
+    run("-m", "pip", "uninstall", "--quiet", "--yes", "rerankit-eval", "rerankit-fuzzy")
+
+
 def test_a_third_party_plugin_from_installation_to_removal(python: Path, run: Run, tmp_path: Path) -> None:
     """Every step a user takes, by the commands a user types."""
     core, example = (next(python.parents[2].glob(f"{name}-*.whl")) for name in ("rerankit", "rerankit_fuzzy"))
