@@ -69,7 +69,7 @@ def environment(family: Family) -> list[str]:
             subprocess.run([*npm, *family.requirements], cwd=folder, check=True, timeout=540)
         else:
             subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-            pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
             subprocess.run([*pip, *family.requirements], check=True, timeout=540)
         done.touch()
     if family.node:

@@ -19,6 +19,9 @@ from rerankit_local_service.server.settings import ServerSettings
 
 __all__ = ["RerankService"]
 
+_MOST_OF_THE_TIME = 0.7
+"""What may be planned of a caller's time. A queue that is filled to the last moment makes everybody late."""
+
 _CHARACTERS_PER_TOKEN = 4
 _IDLE_CHECKS = 4
 """How often, in the time after which a model is dropped, its idleness is looked at."""
@@ -143,21 +146,25 @@ class RerankService:
         """Turn a request away now that would be late because of those before it, while its caller can go elsewhere.
 
         The queue takes requests in turns of a quarter of a batch, so a request waits for as many tokens of each other
-        one as it has itself, and a turn. What is too much for its time all by itself is tried: the speed is only an
-        estimate, and a retry would not help.
+        one as it has itself, and a turn, and for the batches that run. What is too much for its time all by itself is
+        tried: the speed is only an estimate, and a retry would not help.
         """
         figures = reranker.figures()
-        if not figures.queued_requests or figures.tokens_per_second is None:
+        speed = figures.tokens_per_second
+        if not figures.queued_requests or speed is None:
             return
+        batch = self.settings.max_batch_tokens
         # A guess, because a tokenizer would hold up the event loop, when there is the least time for it.
         own = sum(len(query) + len(text) for query, text in call.pairs) // _CHARACTERS_PER_TOKEN
-        turn = self.settings.max_batch_tokens // 4
+        turn = batch // 4
         others = min(figures.queued_tokens, figures.queued_requests * (own + turn))
-        late = (others + own) / figures.tokens_per_second - seconds
-        if late > 0 and own / figures.tokens_per_second <= seconds:
+        if own > turn:
+            others *= 2  # those that come later have turns before its last one
+        others += figures.running_batches * batch
+        late = (others + own) / speed - seconds * _MOST_OF_THE_TIME
+        if late > 0 and own <= seconds * speed:
             raise OverloadedError(
-                f"{figures.queued_tokens} tokens are waiting: the answer would come {late:.1f} s too late",
-                retry_after=late,
+                f"{figures.queued_tokens} tokens are waiting: the answer would come too late", retry_after=late
             )
 
     async def _watch_idle(self, seconds: float) -> None:
