@@ -58,6 +58,10 @@ def translated(error: BaseException, app: str, source: str) -> RerankitError:
             remedy="send fewer documents, or raise RERANKIT_MODAL_TIMEOUT and run `rerankit modal deploy`",
             service=SERVICE,
         )
+    if isinstance(error, theirs.ImageBuildError):
+        return BackendError(
+            f"an image could not be built: {text}", remedy=f"run `modal image logs {error.image_id}`", service=SERVICE
+        )
     if isinstance(error, theirs.ResourceExhaustedError):
         return OverloadedError(f"Modal's limits are reached: {text}", service=SERVICE)
     if isinstance(error, theirs.VersionError):

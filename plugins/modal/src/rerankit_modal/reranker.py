@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -117,7 +116,7 @@ class ModalReranker(PairReranker):
     async def _score_richly(self, request: ScoreRequest) -> ScoreBatch:
         """The deployment of rerankit's: its class is called directly, which saves the hop over the CPU front."""
         pairs = [list(pair) for pair in request.pairs]
-        return batch_from_wire(await self._call(request, "Scorer.score_pairs", pairs, request.remaining()))
+        return batch_from_wire(await self._call(request, "Scorer.score_pairs", pairs, self._seconds(request)))
 
     async def _score_plainly(self, request: ScoreRequest) -> ScoreBatch:
         """A function that takes one query and gives a list: one call a query."""
@@ -136,15 +135,17 @@ class ModalReranker(PairReranker):
     async def _call(self, request: ScoreRequest, name: str, *args: Any, **keywords: Any) -> Any:
         """One call within the request's deadline and ``timeout``, whichever comes first."""
         request.raise_if_stopped()
-        remaining = request.remaining()
-        seconds = self.arguments.timeout if remaining is None else min(self.arguments.timeout, remaining)
-        started = time.perf_counter()
         try:
-            return await self.engine.call(name, *args, seconds=seconds, **keywords)
+            return await self.engine.call(name, *args, seconds=self._seconds(request), **keywords)
         except RerankTimeoutError as error:
-            if remaining is not None and time.perf_counter() - started >= remaining:
+            remaining = request.remaining()
+            if remaining is not None and remaining <= 0:
                 raise DeadlineExceededError(f"the deadline passed: {error.message}", service=SERVICE) from error
             raise
+
+    def _seconds(self, request: ScoreRequest) -> float:
+        remaining = request.remaining()
+        return self.arguments.timeout if remaining is None else min(self.arguments.timeout, remaining)
 
 
 async def _next(parts: AsyncIterator[list[float]]) -> list[float] | None:
