@@ -6,6 +6,7 @@ integrations, examples and thin plugins are their own READMEs.
 
 from __future__ import annotations
 
+import html
 import inspect
 import os
 import re
@@ -30,7 +31,17 @@ __all__ = ["on_files"]
 ROOT = Path(__file__).parents[1]
 
 ORDER: dict[str, list[str]] = {
-    "Use": ["index", "choosing", "configuration", "policy", "cli", "evaluation", "observability", "operations"],
+    "Use": [
+        "index",
+        "choosing",
+        "configuration",
+        "policy",
+        "cli",
+        "eval",
+        "calibration",
+        "observability",
+        "operations",
+    ],
     "Backends": ["mini", "crossencoder", "local-service", "modal", "http"],
     "Elsewhere": ["integrations/*", "paper-finder", "migrate"],
     "Extend": ["write-a-plugin", "hooks", "design"],
@@ -136,7 +147,9 @@ def table(model: type[BaseModel]) -> str:
         kind = re.sub(r"\b(?:[a-z_]\w*\.)+", "", shown)
         default = "needed" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`"
         about = field.description or told.get(name, "")
-        cells = [cell.replace("|", "\\|") for cell in (f"`{name}`", f"`{kind}`", default, about)]
+        # A bar in backticks would end the cell, or be shown with its backslash.
+        cells = [f"`{name}`", f"<code>{html.escape(kind)}</code>", default, about]
+        cells = [cell.replace("|", "&#124;") for cell in cells]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
 
