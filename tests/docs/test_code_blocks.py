@@ -26,9 +26,12 @@ ROOT = Path(__file__).parents[2]
 NAMED = ("mixedbread-ai/mxbai-rerank-large-v1", "cross-encoder/ms-marco-MiniLM-L6-v2")
 
 RUN_BY = {
+    "docs/calibration.md": "plugins/eval/tests/test_docs.py",
     "docs/cli.md": "core/tests/cli/test_docs.py",
+    "docs/eval.md": "plugins/eval/tests/test_docs.py",
     "docs/modal.md": "tests/modal/test_guide.py",
     "docs/write-a-plugin.md": "core/tests/testing/test_docs.py",
+    "plugins/eval/README.md": "plugins/eval/tests/test_docs.py",
     **{
         f"integrations/{path.name}/README.md": f"integrations/{path.name}/tests/test_{path.name.replace('-', '_')}.py"
         for path in ROOT.glob("integrations/*")

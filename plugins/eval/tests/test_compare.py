@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from rerankit import ScoreKind
 from rerankit.cli import cli
 from rerankit.errors import BackendError, InvalidArgumentError, UnavailableError
-from rerankit_eval.contenders import Contender, parse_contenders
+from rerankit_eval.comparison import Comparison
+from rerankit_eval.contenders import INPUT_ORDER, Contender, parse_contenders
 from rerankit_eval.costs import Price, pareto, parse_prices
 from rerankit_eval.disagreement import disagreements
 from rerankit_eval.formats import read_judged_set
+from rerankit_eval.judged import Corpus, JudgedQuery, JudgedSet
 from rerankit_eval.latency import Latency, measure_latency
-from rerankit_eval.scoring import score_all
+from rerankit_eval.measures import parse_measures
+from rerankit_eval.quality import assess
+from rerankit_eval.scoring import Scored, Source, score_all
 from rerankit_eval.worker import Worker
 
 
@@ -113,6 +119,44 @@ def test_a_comparison_from_end_to_end(folder: Path, words: Any) -> None:
     text = html.read_text()
     for said in ("Quality against latency", "Quality against cost", "Score distributions", "disagree most", "Cold:"):
         assert said in text
+
+
+class NoTexts(Corpus):
+    """Verdicts need none."""
+
+    def texts(self, query: JudgedQuery) -> list[str]:
+        return [""] * len(query.candidates)
+
+
+def compared(firsts: dict[str, int], seconds: dict[str, float]) -> list[str]:
+    """The verdict on services that put the one relevant of three documents first in so many of 20 queries."""
+    queries = [JudgedQuery(str(n), "", ("a", "b", "c"), {"b": 1}) for n in range(20)]
+    scored = [
+        Scored(
+            Contender(label, None if label == INPUT_ORDER.label else label),
+            {query.id: array("d", [0.5, float(n < count), 0.1]) for n, query in enumerate(queries)},
+            Source(None, None, ScoreKind.UNKNOWN),
+            *(None, 0, True, 1.0),
+        )
+        for label, count in firsts.items()
+    ]
+    quality = assess(JudgedSet("made", "made", queries, NoTexts()), scored, parse_measures(["RR@10"], 1))
+    latencies = {label: Latency(1.0, [3], rounds=[[value]]) for label, value in seconds.items()}
+    return Comparison(quality, latencies, {}, [], {}, 1).verdict()
+
+
+def test_the_verdict_does_not_flatter() -> None:
+    """A lead that may be chance is called so, and what is worse than no reranking as well."""
+    assert compared({"input order": 0, "good": 19, "quick": 18}, {"good": 0.4, "quick": 0.1}) == [
+        "good has the highest RR@10: 0.967.",
+        "Its lead over quick may be chance on 20 queries.",
+        "Of these quick is the fastest: 4.0 times as fast as good.",
+    ]
+    assert compared({"input order": 20, "bad": 2, "same": 20}, {"bad": 0.1, "same": 0.1}) == [
+        "input order has the highest RR@10: 1.000.",
+        "Its lead over same may be chance on 20 queries.",
+        "bad is worse than not reranking at all.",
+    ]
 
 
 def test_the_report_needs_nothing_else_and_runs_nothing(folder: Path, words: Any) -> None:

@@ -82,7 +82,7 @@ class Comparison:
                 f"Its lead over {', '.join(equal)} may be chance on {len(self.quality.judged.queries)} queries."
             )
         timed = [label for label in (best, *equal) if label in self.latencies]
-        if len(timed) > 1:
+        if best in timed and len(timed) > 1:
             fastest = min(timed, key=lambda label: self.latencies[label].median)
             if fastest != best:
                 times = self.latencies[best].median / self.latencies[fastest].median

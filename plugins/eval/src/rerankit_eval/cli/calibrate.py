@@ -26,7 +26,13 @@ _SHARE = click.FloatRange(min=0.0, max=1.0, min_open=True)
 @click.command()
 @data_options
 @service_option(multiple=False)
-@click.option("--method", type=click.Choice(["auto", "platt", "isotonic"]), default="auto", show_default=True)
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "platt", "isotonic"]),
+    default="auto",
+    show_default=True,
+    help="What is fitted: a sigmoid, or steps; auto: the sigmoid unless steps are clearly better.",
+)
 @click.option("--precision", type=_SHARE, help="Suggest a threshold above which this share is relevant.")
 @click.option("--recall", type=_SHARE, help="Suggest a threshold above which this share of the relevant is found.")
 @click.option(
