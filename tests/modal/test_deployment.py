@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import multiprocessing
 import os
@@ -112,6 +113,12 @@ def test_a_stream_yields_a_batch_at_a_time(loopback: LocalModal, deployment: str
         parts = list(reranker.stream_scores(QUERY, PASSAGES))
     assert [len(part) for part in parts] == [2, 1]
     assert [score for part in parts for score in part] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_stream_may_be_left_early(reranker: ModalReranker) -> None:
+    """Whoever has seen enough stops asking."""
+    with contextlib.closing(reranker.stream_scores(QUERY, PASSAGES)) as parts:
+        assert len(next(parts)) == 3
 
 
 def test_three_mebibytes_of_passages(reranker: ModalReranker) -> None:

@@ -92,6 +92,19 @@ def test_an_app_that_is_not_deployed_is_named(loopback: LocalModal) -> None:
     assert "rerankit modal deploy" in raised.value.remedy
 
 
+def test_an_app_that_was_stopped_is_found_again_when_it_is_back(loopback: LocalModal) -> None:
+    """What was looked up is forgotten when it is gone."""
+    deploy = ["modal", "deploy", "--name", "passing", str(APPS / "faulty.py")]
+    run(deploy, loopback.environment)
+    with ModalReranker("passing") as reranker:
+        assert reranker.get_scores("q", ["x" * 50]) == [0.5]
+        run(["modal", "app", "stop", "--yes", "passing"], loopback.environment)
+        with pytest.raises(AppNotFoundError, match="does not take calls any more"):
+            reranker.get_scores("q", PASSAGES)
+        run(deploy, loopback.environment)
+        assert reranker.get_scores("q", ["x" * 50]) == [0.5]
+
+
 def test_an_exception_in_a_container_of_ours_runs_no_code_here(
     loopback: LocalModal, faulty: str, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import modal
 
 from rerankit.scoring import ScoreBatch, ScoreRequest
-from rerankit_modal.settings import MODEL_FOLDER, SELF_TEST, read_settings
+from rerankit_modal.settings import MODEL_FOLDER, NO_GPU, SELF_TEST, read_settings
 from rerankit_modal.wire import batch_to_wire, error_to_wire
 
 __all__ = ["Scorer", "app", "inference_api", "main", "settings"]
@@ -36,7 +36,7 @@ app = modal.App(settings.app_name, include_source=False)
 
 @app.cls(
     image=_scorer,
-    gpu=settings.gpu or None,
+    gpu=None if settings.gpu == NO_GPU else settings.gpu,
     memory=settings.memory,
     min_containers=settings.min_containers,
     max_containers=settings.max_containers,

@@ -91,13 +91,13 @@ def cost(
     from rerankit_modal.settings import read_settings
 
     settings = read_settings()
-    if gpu_price is None and settings.gpu and settings.gpu not in GPU_S:
+    if gpu_price is None and settings.gpu not in GPU_S:
         raise InvalidArgumentError(
             f"no price is known of the GPU {settings.gpu!r}",
             remedy=f"give --gpu-price in dollars an hour (see https://modal.com/pricing), or one of {', '.join(GPU_S)}",
             value=settings.gpu,
         )
-    gpu_s = gpu_price / 3600 if gpu_price is not None else GPU_S.get(settings.gpu, 0.0)
+    gpu_s = gpu_price / 3600 if gpu_price is not None else GPU_S[settings.gpu]
     price_s = container_price(gpu_s, settings.memory)
     traffic = Traffic(requests_per_day, seconds_per_request, cold_start_s)
     warm = estimate(traffic, price_s=price_s, warm=settings.min_containers, window_s=settings.scaledown_window)
@@ -131,9 +131,7 @@ def _print_costs(
         figures = (day.container_hours, day.dollars, day.dollars_a_month, day.cold_starts)
         table.add_row(name, *(f"{figure:,.2f}" for figure in figures))
     out = console()
-    out.print(
-        f"one container ({gpu or 'no GPU'}): ${price_s * 3600:.3f} an hour, {source}; see https://modal.com/pricing"
-    )
+    out.print(f"one container (GPU: {gpu}): ${price_s * 3600:.3f} an hour, {source}; see https://modal.com/pricing")
     out.print(table)
     if zero.cold_starts and warm.dollars > zero.dollars:
         out.print(f"a cold start avoided costs ${(warm.dollars - zero.dollars) / zero.cold_starts:.3f}")

@@ -25,6 +25,7 @@ __all__ = [
 PRICES_AS_OF = "2026-07-01"
 """When https://modal.com/pricing was read for these list prices. Regions, plans and credits change what is billed."""
 GPU_S = {
+    "none": 0.0,
     "T4": 0.000164,
     "L4": 0.000222,
     "A10": 0.000306,
@@ -40,6 +41,7 @@ CPU_CORE_S = 0.0000131
 """US dollars a second of a physical core; a container has at least an eighth of one."""
 MEMORY_GIB_S = 0.00000222
 _LEAST_CORES = 0.125
+FRONT_MEMORY_MIB = 128
 DAY_S = 86_400.0
 DAYS_A_MONTH = 30
 WARM_SHARE = 0.95
@@ -80,17 +82,18 @@ def container_price(gpu_s: float, memory_mib: int) -> float:
 
 
 def estimate(traffic: Traffic, *, price_s: float, warm: int, window_s: float) -> Estimate:
-    """A day with ``warm`` containers always up; 0 scales to zero.
+    """A day with ``warm`` containers always up, and the CPU front with them; 0 scales all to zero.
 
     Work beyond what the warm containers can do is paid as containers of its own.
     """
     work_s = traffic.requests_a_day * traffic.seconds_a_request
     if warm:
         seconds, cold_starts = max(warm * DAY_S, work_s), 0.0
+        front = DAY_S * container_price(0.0, FRONT_MEMORY_MIB)
     else:
         share, cold_starts = _life(traffic, window_s)
-        seconds = max(share * DAY_S, work_s)
-    return Estimate(seconds / 3600, seconds * price_s, cold_starts)
+        seconds, front = max(share * DAY_S, work_s), 0.0
+    return Estimate(seconds / 3600, seconds * price_s + front, cold_starts)
 
 
 def _life(traffic: Traffic, window_s: float) -> tuple[float, float]:

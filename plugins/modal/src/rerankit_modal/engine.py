@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -87,27 +88,31 @@ class ModalEngine:
                 raise await self._too_long(name, seconds)
             return task.result()
         except Exception as error:
-            raise translated(error, self.app_name, self.credentials.source) from _shown(error)
+            mapped = translated(error, self.app_name, self.credentials.source)
+            if isinstance(mapped, AppNotFoundError):
+                self._handles.clear()  # what is deployed later has other functions
+            raise mapped from _shown(error)
         finally:
             task.cancel()
 
-    async def stream(self, name: str, *args: Any, seconds: float) -> AsyncIterator[Any]:
+    async def stream(self, name: str, *args: Any, seconds: float) -> AsyncGenerator[Any]:
         """What the generator ``name`` yields, as it comes, all within ``seconds``."""
         handle = await self._handle(name)
-        items, end = handle.remote_gen.aio(*args), asyncio.get_running_loop().time() + seconds
-        while True:
-            # A limit an item: the caller may ask for each from another task.
-            limit = asyncio.timeout_at(end)
-            try:
-                async with limit:
-                    item = await anext(items)
-            except StopAsyncIteration:
-                return
-            except Exception as error:
-                if limit.expired():
-                    raise await self._too_long(name, seconds) from None
-                raise translated(error, self.app_name, self.credentials.source) from _shown(error)
-            yield item
+        end = asyncio.get_running_loop().time() + seconds
+        async with aclosing(handle.remote_gen.aio(*args)) as items:
+            while True:
+                # A limit an item: the caller may ask for each from another task.
+                limit = asyncio.timeout_at(end)
+                try:
+                    async with limit:
+                        item = await anext(items)
+                except StopAsyncIteration:
+                    return
+                except Exception as error:
+                    if limit.expired():
+                        raise await self._too_long(name, seconds) from None
+                    raise translated(error, self.app_name, self.credentials.source) from _shown(error)
+                yield item
 
     async def figures(self, name: str) -> ContainerFigures:
         """How many containers ``name`` has, and what they do; asking starts none."""

@@ -46,9 +46,12 @@ def translated(error: BaseException, app: str, source: str) -> RerankitError:
             remedy="run `modal token info` to see the token's workspace, and use one of the app's workspace",
             service=SERVICE,
         )
-    if isinstance(error, theirs.ConflictError):
+    if isinstance(error, (theirs.ConflictError, theirs.NotFoundError)):
         return AppNotFoundError(
-            f"app {app!r} does not take calls: {text}", remedy="run `rerankit modal deploy`", value=app, service=SERVICE
+            f"app {app!r} does not take calls any more: {text}",
+            remedy="run `rerankit modal deploy`",
+            value=app,
+            service=SERVICE,
         )
     if isinstance(error, theirs.TimeoutError):
         if any(sign in text for sign in _STARTING):

@@ -55,9 +55,7 @@ def _with_model(image: modal.Image, settings: DeploymentSettings) -> modal.Image
         return image.add_local_dir(folder, f"{_HOME}/model", copy=True, ignore=unused)
     choice = [f"--include {shlex.quote(p)}" for p in NEEDED] + [f"--exclude {shlex.quote(p)}" for p in UNUSED]
     model = f"{shlex.quote(settings.model)} --revision {settings.pinned_revision}"
-    token: dict[str, str | None] = {
-        name: os.environ[name] for name in ("HF_TOKEN", "HF_ENDPOINT") if name in os.environ
-    }
+    token: dict[str, str | None] = {name: os.environ[name] for name in _HUB_VARIABLES if name in os.environ}
     return image.run_commands(
         f"python -m huggingface_hub.cli.hf download {model} {' '.join(choice)} --local-dir {MODEL_FOLDER}",
         secrets=[modal.Secret.from_dict(token)] if token else [],
@@ -77,4 +75,4 @@ def _variables(settings: DeploymentSettings) -> dict[str, str]:
     values = settings.model_dump(exclude_none=True)
     if settings.folder is not None:
         values["model"] = settings.folder.name  # the folder's path here means nothing there
-    return {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items() if value != ""}
+    return {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()}

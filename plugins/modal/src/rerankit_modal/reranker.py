@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from typing import Any
 
 from rerankit._portal import Portal
@@ -79,7 +80,7 @@ class ModalReranker(PairReranker):
                 self._plain = True
         return await self._score_plainly(request)
 
-    def stream_scores(self, query: str, documents: Sequence[str]) -> Iterator[list[float]]:
+    def stream_scores(self, query: str, documents: Sequence[str]) -> Generator[list[float]]:
         """The scores in input order, ``batch_size`` documents at a time, as soon as they are there.
 
         Raises:
@@ -87,18 +88,23 @@ class ModalReranker(PairReranker):
             BackendError: as ``get_scores``; ``ClassNotFoundError`` where the app is none of rerankit's.
         """
         parts = self.astream_scores(query, documents)
-        while (part := self._portal.call(_next(parts))) is not None:
-            yield part
+        try:
+            while (part := self._portal.call(_next(parts))) is not None:
+                yield part
+        finally:
+            self._portal.call(parts.aclose())
 
-    async def astream_scores(self, query: str, documents: Sequence[str]) -> AsyncIterator[list[float]]:
+    async def astream_scores(self, query: str, documents: Sequence[str]) -> AsyncGenerator[list[float]]:
         """``stream_scores`` for asynchronous callers."""
         query, texts = check_query(query), texts_of(documents)
         size, scored = self.arguments.batch_size, 0
         pairs = [[query, text] for text in texts]
-        async for answer in self.engine.stream("Scorer.stream", pairs, size, seconds=self.arguments.timeout):
-            scores = checked_scores(batch_from_wire(answer).scores, min(size, len(texts) - scored), SERVICE)
-            scored += len(scores)
-            yield scores
+        answers = self.engine.stream("Scorer.stream", pairs, size, seconds=self.arguments.timeout)
+        async with contextlib.aclosing(answers):
+            async for answer in answers:
+                scores = checked_scores(batch_from_wire(answer).scores, min(size, len(texts) - scored), SERVICE)
+                scored += len(scores)
+                yield scores
         if scored < len(texts):
             raise ProtocolError(f"the stream ended after {scored} of {len(texts)} documents", service=SERVICE)
 
@@ -148,5 +154,5 @@ class ModalReranker(PairReranker):
         return self.arguments.timeout if remaining is None else min(self.arguments.timeout, remaining)
 
 
-async def _next(parts: AsyncIterator[list[float]]) -> list[float] | None:
+async def _next(parts: AsyncGenerator[list[float]]) -> list[float] | None:
     return await anext(parts, None)

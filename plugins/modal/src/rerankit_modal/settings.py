@@ -12,11 +12,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from rerankit.errors import InvalidArgumentError
 from rerankit_modal.arguments import DEFAULT_APP
 
-__all__ = ["MODEL_FOLDER", "PREFIX", "SELF_TEST", "DeploymentSettings", "read_settings"]
+__all__ = ["MODEL_FOLDER", "NO_GPU", "PREFIX", "SELF_TEST", "DeploymentSettings", "read_settings"]
 
 PREFIX = "RERANKIT_MODAL_"
 MODEL_FOLDER = "~/model"
 """Where a container finds the model's files."""
+NO_GPU = "none"
 SELF_TEST = ("what is a panda", ["a bear that eats bamboo", "a snake"])
 """A query and two passages, which a working deployment scores, the first above the second."""
 
@@ -36,7 +37,7 @@ class DeploymentSettings(BaseSettings):
         packages: what the model's code imports beside torch and transformers, separated by spaces.
         max_length: tokens of a pair that the model sees; ``None`` is the model's own limit.
         batch_size: pairs in one model batch at most, beside the engine's token budget.
-        gpu: Modal's name of a GPU, or empty for none.
+        gpu: Modal's name of a GPU, or ``none``.
         min_containers: containers with the model kept warm; 0 scales to zero.
         max_containers: containers with the model at most.
         scaledown_window: seconds a container above the minimum idles before it ends, 2 to 3600.

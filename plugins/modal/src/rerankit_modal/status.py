@@ -51,6 +51,6 @@ async def _asked(reranker: ModalReranker, now: ContainerFigures) -> dict[str, An
     return {
         "model": described["model"],
         "revision": described["revision"],
-        "gpu": described["gpu"] or "none",
+        "gpu": described["gpu"],
         "self-test": f"{verdict} ({milliseconds:.0f} ms)",
     }
