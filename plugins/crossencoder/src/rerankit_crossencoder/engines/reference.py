@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rerankit_crossencoder.engines.base import layer_numbers, padded
+from rerankit_crossencoder.shapes import rounded
 
 __all__ = ["ReferenceEngine", "activation_bytes"]
 
@@ -33,7 +34,9 @@ class ReferenceEngine:
         self._settings = {name: value for name, value in sample.items() if not isinstance(value, Tensor)}
 
     def logits(self, token_ids: Sequence[list[int]], type_ids: Sequence[list[int]]) -> NDArray[np.float32]:
-        return self.run(self.features(token_ids, type_ids, max(map(len, token_ids)))).cpu().numpy()
+        longest = max(map(len, token_ids))
+        width = max(longest, min(rounded(longest), self.model.max_seq_length or longest))
+        return self.run(self.features(token_ids, type_ids, width)).cpu().numpy()
 
     def features(self, token_ids: Sequence[list[int]], type_ids: Sequence[list[int]], width: int) -> dict[str, Any]:
         """The model's inputs on its device, padded to ``width`` tokens."""

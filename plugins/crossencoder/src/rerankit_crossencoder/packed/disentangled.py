@@ -44,13 +44,13 @@ class DisentangledAttention:
         self._buckets, self._max_positions = buckets, max_positions
 
     def all(self, query: Tensor, key: Tensor, value: Tensor, groups: Sequence[Group]) -> Tensor:
-        context = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+        context = query.new_zeros(query.shape)
         for group in groups:
             q, k, v = (split_heads(x, group, self._heads) for x in (query, key, value))
-            order = distance_buckets(group.length, self._buckets, self._max_positions)
+            order = distance_buckets(q.shape[1], self._buckets, self._max_positions)
             scores = self._bias(q, k, order)
             scores = torch.bmm(q, k.transpose(1, 2)) if scores is None else scores.baddbmm_(q, k.transpose(1, 2))
-            join_heads(context, torch.bmm(probabilities(scores), v), group, self._heads)
+            join_heads(context, torch.bmm(probabilities(scores, group), v), group, self._heads)
         return context
 
     def first(self, query: Tensor, key: Tensor, value: Tensor, groups: Sequence[Group]) -> Tensor:
@@ -58,14 +58,14 @@ class DisentangledAttention:
         for group in groups:
             q = split_one(query, group, self._heads)
             k, v = (split_heads(x, group, self._heads) for x in (key, value))
-            order = distance_buckets(group.length, self._buckets, self._max_positions)[group.length - 1 :]
+            order = distance_buckets(k.shape[1], self._buckets, self._max_positions)[k.shape[1] - 1 :]
             scores = torch.bmm(q, k.transpose(1, 2))
             if self._keys is not None:
                 scores += self._products(q, self._keys, order)
             if self._queries is not None:
                 rows = self._queries.index_select(1, order).unsqueeze(1)
                 scores += (k.view(self._heads, group.count, *k.shape[1:]) * rows).sum(-1).view(scores.shape)
-            contexts.append(join_one(torch.bmm(probabilities(scores), v), group, self._heads))
+            contexts.append(join_one(torch.bmm(probabilities(scores, group), v), group, self._heads))
         return torch.cat(contexts)
 
     def _bias(self, q: Tensor, k: Tensor, order: Tensor) -> Tensor | None:

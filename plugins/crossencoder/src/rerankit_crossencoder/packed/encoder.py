@@ -18,6 +18,7 @@ from rerankit_crossencoder.packed.attention import Attention, Group, PlainAttent
 from rerankit_crossencoder.packed.disentangled import DisentangledAttention
 from rerankit_crossencoder.packed.linear import PRECISIONS, Linear, make_linear
 from rerankit_crossencoder.packed.weights import Affine, EncoderWeights, Layer
+from rerankit_crossencoder.shapes import rounded
 
 __all__ = ["PackedEncoder"]
 
@@ -52,9 +53,10 @@ class PackedEncoder:
         starts = [0, *accumulate(lengths)][:-1]
         groups = _groups(lengths, starts)
         x = self._embedded(list(chain.from_iterable(token_ids)), list(chain.from_iterable(type_ids)), lengths)
+        x = _rows_rounded(x)
         for layer in self._layers[:-1]:
             x = layer.all(x, groups)
-        x = self._layers[-1].first(x, torch.tensor(starts), groups).float()
+        x = self._layers[-1].first(x, torch.tensor(starts), groups)[: len(starts)].float()
         for (weight, bias), activation in self._head:
             x = _HEAD_ACTIVATIONS[activation](F.linear(x, weight, bias))
         return x
@@ -101,11 +103,11 @@ class _PackedLayer:
         return self._rest(self._attention.all(query, key, value, groups), x)
 
     def first(self, x: Tensor, starts: Tensor, groups: Sequence[Group]) -> Tensor:
-        """(tokens, width) to (sequences, width): the state of each sequence's first token."""
+        """(tokens, width) to (sequences, width), rounded: the state of each sequence's first token."""
         assert self._query is not None
         key, value = torch.split(self._project(x), self._width, dim=-1)
-        x = x[starts]
-        return self._rest(self._attention.first(self._query(x), key, value, groups), x)
+        x = _rows_rounded(x[starts])
+        return self._rest(_rows_rounded(self._attention.first(self._query(x), key, value, groups)), x)
 
     def _rest(self, context: Tensor, x: Tensor) -> Tensor:
         width = x.shape[-1:]
@@ -137,6 +139,11 @@ def _groups(lengths: list[int], starts: list[int]) -> list[Group]:
         groups.append(Group(starts[index], index, count, length))
         index += count
     return groups
+
+
+def _rows_rounded(x: Tensor) -> Tensor:
+    """``x`` with rows of zeros up to a rounded number of rows; each row is computed by itself."""
+    return F.pad(x, (0, 0, 0, rounded(len(x)) - len(x)))
 
 
 def _norm(affine: Affine, dtype: torch.dtype) -> Affine:
