@@ -221,12 +221,12 @@ class TestTelling:
             'rerankit_truncated_documents_total{model="mini"} 0.0',
             'rerankit_stage_seconds_count{stage="queue"} 2.0',
             'rerankit_stage_seconds_count{stage="total"} 2.0',
-            'rerankit_queued_tokens{model="mini"} 0.0',
-            'rerankit_queue_accepted_total{model="mini"} 2.0',
+            'rerankit_batching_queued_tokens{service="mini"} 0.0',
+            'rerankit_batching_accepted_total{service="mini"} 2.0',
             'rerankit_model_ready{model="mini",state="ready"} 1.0',
         ):
             assert line in text, line
-        assert "rerankit_batch_fill" in text
+        assert "rerankit_batching_batch_fill" in text
         assert "secret" not in text
 
 

@@ -78,7 +78,7 @@ def test_concurrent_requests_share_batches(serve: Callable[..., Served], held: H
         held.sizes.clear()
         words = ["mars", "venus"] * 4
         calls = [pool.submit(server.post, "/v2/rerank", body(3, word)) for word in words]
-        wait_for(server, 'rerankit_queued_requests{model="mini"} 8.0')
+        wait_for(server, 'rerankit_batching_queued_requests{service="mini"} 8.0')
         held.gate.set()
         for word, call in zip(words, calls, strict=True):
             found = call.result().json()["results"]
@@ -92,7 +92,7 @@ def test_a_full_queue_says_when_to_come_back(serve: Callable[..., Served], held:
     with ThreadPoolExecutor(9) as pool:
         hold(held, server, pool)
         waiting = pool.submit(server.post, "/v2/rerank", body(8))
-        wait_for(server, 'rerankit_queued_requests{model="mini"} 1.0')
+        wait_for(server, 'rerankit_batching_queued_requests{service="mini"} 1.0')
         answer = server.post("/v2/rerank", body(8))
         assert answer.status_code == 429
         assert int(answer.headers["retry-after"]) >= 1
@@ -120,7 +120,7 @@ def test_work_is_dropped_when_the_caller_has_gone(serve: Callable[..., Served], 
         hold(held, server, pool)
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{server.url}/v2/rerank", json=body(7), timeout=0.3)
-        wait_for(server, 'rerankit_queue_dropped_total{model="mini"} 1.0')
+        wait_for(server, 'rerankit_batching_dropped_total{service="mini"} 1.0')
         wait_for(server, 'status="499"')
         held.gate.set()
     assert 7 not in held.sizes

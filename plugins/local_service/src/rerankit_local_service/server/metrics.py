@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rerankit.observers.events import SATURATED
+from rerankit.observers.metrics import BatchingCollector
 from rerankit.policy.batching import BatchingFigures
 from rerankit.scoring import ScoreKind
 from rerankit_local_service.server.dialects.call import Answer
@@ -89,19 +90,13 @@ class _Queues(Collector):
         self._states = states
 
     def collect(self) -> Iterable[Metric]:
-        gauges = ("queued_requests", "queued_documents", "queued_tokens", "running_batches", "batch_fill")
-        counts = ("batches", "accepted", "refused", "dropped", "reruns")
-        figures = self._figures()
-        for name in gauges:
-            gauge = GaugeMetricFamily(f"rerankit_{name}", BatchingFigures.__name__, labels=["model"])
-            for model, found in figures.items():
-                gauge.add_metric([model], getattr(found, name) or 0.0)
-            yield gauge
-        for name in counts:
-            counter = CounterMetricFamily(f"rerankit_queue_{name}", BatchingFigures.__name__, labels=["model"])
-            for model, found in figures.items():
-                counter.add_metric([model], getattr(found, name))
-            yield counter
+        families: dict[str, Metric] = {}
+        for model, found in self._figures().items():
+            for metric in BatchingCollector(lambda found=found: found, model).collect():  # type: ignore[misc]
+                families.setdefault(metric.name, metric)
+                if families[metric.name] is not metric:
+                    families[metric.name].samples.extend(metric.samples)
+        yield from families.values()
         ready = GaugeMetricFamily("rerankit_model_ready", "1 where the model can answer now", labels=["model", "state"])
         for model, state in self._states().items():
             ready.add_metric([model, state], float(state == "ready"))
