@@ -30,6 +30,7 @@ _LOADERS = ("", "transformers", "sentence_transformers")
 """The root logger, and those that do not pass their records on to it."""
 
 _UNIT = (ScoreKind.PROBABILITY, ScoreKind.CALIBRATED)
+_FLAT = 0.01
 _SIGMOID_OF_UNIT = (0.4999, 0.7311)
 _COMPANY = 0.02
 """A score may move by this share of the spread of all scores: what bfloat16 costs, and not what a wrong mask does."""
@@ -189,6 +190,12 @@ def _range(kind: ScoreKind, scores: Sequence[float]) -> Finding:
         )
     if not inside:
         detail += "; a threshold in [0, 1] means nothing for them: fit one with `rerankit calibrate`"
+    elif high - low < _FLAT:
+        return Finding(
+            "range",
+            f"{detail}: they hardly differ",
+            "name a checkpoint that was trained as a reranker: such scores come from a head with random weights",
+        )
     elif _SIGMOID_OF_UNIT[0] <= low and high <= _SIGMOID_OF_UNIT[1]:
         return Finding(
             "range", f"{detail}: where a sigmoid puts probabilities", "apply the activation once, not to its own result"
