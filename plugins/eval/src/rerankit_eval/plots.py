@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from rerankit_eval.costs import pareto
 
@@ -101,6 +101,7 @@ def distributions(scores: Mapping[str, tuple[Sequence[float], Sequence[float]]])
                 )
         axes.set_title(label, loc="left", fontsize=10, fontweight="bold", parse_math=False)
         axes.set_ylabel("% of them")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.grid(axis="x", visible=False)
     rows[0].legend(frameon=False, fontsize=9)
     rows[-1].set_xlabel("score")
