@@ -59,6 +59,18 @@ def test_scores_are_the_stages_own_where_order_allows() -> None:
     assert scores[3] == 0.1
 
 
+@given(st.lists(st.tuples(st.floats(-50, 50), st.floats(-50, 50)), min_size=1, max_size=30), st.integers(1, 35))
+def test_logits_are_ordered_alike(pairs: list[tuple[float, float]], k: int) -> None:
+    """The best keep their very scores; the rest lie strictly below, in the first's order."""
+    first, second = (list(scores) for scores in zip(*pairs, strict=True))
+    cheap = sorted(range(len(pairs)), key=lambda i: (-first[i], i))
+    ranking = ranked(CascadeReranker(Table(first, ScoreKind.LOGIT), Table(second, ScoreKind.LOGIT), k), len(pairs))
+    best = sorted(cheap[:k], key=lambda i: (-second[i], i))
+    assert [scored.index for scored in ranking] == best + cheap[k:]
+    assert [scored.score for scored in ranking[:k]] == [second[i] for i in best]
+    assert all((scored.score or 0.0) <= first[scored.index] for scored in ranking[k:])
+
+
 def test_the_second_sees_only_the_best_of_each_query() -> None:
     """Several callers' pairs in one request: k documents of each query, in two calls altogether."""
     first, second = Table([0.1, 0.9, 0.5]), Table([0.3, 0.3, 0.3])
@@ -76,6 +88,7 @@ def test_the_second_sees_only_the_best_of_each_query() -> None:
     [
         (ScoreKind.LOGIT, ScoreKind.LOGIT, ScoreKind.LOGIT),
         (ScoreKind.PROBABILITY, ScoreKind.CALIBRATED, ScoreKind.PROBABILITY),
+        (ScoreKind.CALIBRATED, ScoreKind.CALIBRATED, ScoreKind.PROBABILITY),
         (ScoreKind.SIMILARITY, ScoreKind.PROBABILITY, ScoreKind.UNKNOWN),
     ],
 )

@@ -49,8 +49,8 @@ class CascadeReranker(Layer):
     """The best ``k`` documents of ``first`` by the scores of ``second``, the others after them as ``first`` has them.
 
     A document that only ``first`` scored keeps that score where it lies below every score of ``second``; otherwise
-    it is held just below them. Scores are of the kind both stages share, ``probability`` if both lie in [0, 1],
-    otherwise ``unknown``.
+    it is held just below them. Scores are ``probability`` where those of both stages lie in [0, 1], else of the kind
+    both share, or ``unknown``.
 
     Args:
         first: scores everything.
@@ -116,22 +116,12 @@ class CascadeReranker(Layer):
             first.score_kind or self.inner.capabilities.score_kind,
             second.score_kind or self.second.capabilities.score_kind,
         )
-        expensive = dict(zip(chosen, second.scores, strict=True))
+        expensive = {i: score for i, score in zip(chosen, second.scores, strict=True) if score is not None}
+        cheap = {i: score for i, score in enumerate(first.scores) if score is not None}
         scores = list(first.scores)
         for order in queries:
-            best = {i: score for i in order if (score := expensive.get(i)) is not None}
-            rest = [i for i in order if i not in best]
-            if kind in _UNIT:
-                # Room for the rest between the lowest score and zero, should that be zero itself.
-                best = {i: max(score, len(rest) * math.ulp(0.0)) for i, score in best.items()}
-            for i, score in best.items():
+            for i, score in zip(order, _in_one_order(order, cheap, expensive, kind), strict=True):
                 scores[i] = score
-            bound, before = min(best.values(), default=math.inf), None
-            for i in rest:
-                cheap = first.scores[i]
-                if cheap is not None and cheap != before:
-                    bound, before = min(cheap, math.nextafter(bound, -math.inf)), cheap
-                scores[i] = bound
         coverage, tokens = None, None
         if first.coverage is not None and second.coverage is not None:
             coverage = list(first.coverage)
@@ -165,6 +155,23 @@ def _orders(request: ScoreRequest, scores: Sequence[float | None]) -> list[list[
 
 
 def _shared(one: ScoreKind, other: ScoreKind) -> ScoreKind:
-    if one == other:
-        return one
-    return ScoreKind.PROBABILITY if one in _UNIT and other in _UNIT else ScoreKind.UNKNOWN
+    if one in _UNIT and other in _UNIT:
+        return ScoreKind.PROBABILITY
+    return one if one == other else ScoreKind.UNKNOWN
+
+
+def _in_one_order(
+    order: Sequence[int], cheap: Mapping[int, float], expensive: Mapping[int, float], kind: ScoreKind
+) -> list[float]:
+    """Scores of one query's documents, which come best first by ``cheap``: the best by ``expensive``, others below."""
+    rest = sum(i not in expensive for i in order)
+    # In [0, 1] the rest needs room between the lowest score and zero, should that be zero itself.
+    floor = rest * math.ulp(0.0) if kind in _UNIT else -math.inf
+    best = {i: max(expensive[i], floor) for i in order if i in expensive}
+    bound, before = min(best.values(), default=math.inf), math.inf
+    scores = []
+    for i in order:
+        if i not in best and cheap[i] != before:
+            bound, before = min(cheap[i], math.nextafter(bound, -math.inf)), cheap[i]
+        scores.append(best.get(i, bound))
+    return scores
