@@ -150,6 +150,16 @@ def test_wrong_credentials_say_where_they_came_from(
     assert "as-wrong" not in str(raised.value)
 
 
+def test_doctor_says_what_to_do_about_a_refused_token(loopback: LocalModal) -> None:
+    """The whole way by the command line: exit status 1, and the cure."""
+    environment = {**loopback.environment, "MODAL_TOKEN_SECRET": "as-wrong", "RERANKER_SERVICE": "modal"}
+    done = run(["rerankit", "doctor"], environment, succeeds=False)
+    assert done.returncode == 1
+    assert "refused the token from the environment" in done.stdout
+    assert "modal token new" in done.stdout
+    assert "as-wrong" not in done.stdout + done.stderr
+
+
 def test_no_credentials_at_all(loopback: LocalModal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing is sent, and the cure is named."""
     monkeypatch.chdir(tmp_path)

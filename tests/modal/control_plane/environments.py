@@ -13,8 +13,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import distribution
 from pathlib import Path
@@ -27,6 +28,8 @@ from .account import IMAGE_BUILDER_VERSION
 MACHINE = {key: value for key, value in os.environ.items() if key.startswith(("PIP_", "SSL_CERT_", "LANG", "LC_"))}
 """What of this machine's environment a build may see: where pip finds packages, and nothing else."""
 HOME = "/root"
+KEPT_S = 3 * 86_400
+"""Layers in the cache that nobody used for so long are removed."""
 UV = re.compile(r"^/\.uv/uv pip install --python \$\(command -v python\) --compile-bytecode")
 CLIENT_PACKAGES = ("modal", "modal_proto", "modal_version", "synchronicity")
 
@@ -69,6 +72,9 @@ class Environments:
         self.folder, self.cache = folder, cache
         self.client = folder / "client"
         self._install_client()
+        for place in cache.iterdir():
+            if time.time() - place.stat().st_mtime > KEPT_S:
+                shutil.rmtree(place, ignore_errors=True)
 
     def base(self, docker_line: str) -> Layer:
         """An empty environment for ``FROM python:X.Y…``; only the running interpreter's version is to be had."""
@@ -76,7 +82,7 @@ class Environments:
         if not docker_line.startswith(f"FROM python:{here}."):
             raise BuildError(f"the local control plane has Python {here} only, the image starts {docker_line!r}")
         key = _hash([docker_line, sys.version, sys.executable])
-        place = self.cache / key
+        place = _used(self.cache / key)
         if not place.exists():
             with _making(place) as draft:
                 _run([sys.executable, "-m", "venv", str(draft / "venv")], {"PATH": os.environ["PATH"]}, draft)
@@ -124,7 +130,7 @@ class Environments:
     ) -> Layer:
         key = _hash([parent.key, *parts])
         downloads_only = parent.downloads_only and not local
-        place = (self.cache if downloads_only else self.folder) / key
+        place = _used((self.cache if downloads_only else self.folder) / key)
         venv = place / "venv" if clone_venv else parent.venv
         return Layer(key, venv, place / "home", variables, downloads_only)
 
@@ -190,6 +196,13 @@ def _run(command: list[str], environment: Mapping[str, str], folder: Path) -> No
 
 def _hash(parts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:22]
+
+
+def _used(place: Path) -> Path:
+    """``place``, marked as still needed where it is there."""
+    with suppress(FileNotFoundError):
+        os.utime(place)
+    return place
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,7 @@ class LocalModal:
         await self._end_containers()
         await blobs.cleanup()
         await server.drop_connections()
+        shutil.rmtree(self.control.folder, ignore_errors=True)  # environments of a gigabyte and more
 
     async def _end_containers(self) -> None:
         for pool in self.control.pools.values():
