@@ -88,7 +88,9 @@ def test_a_threshold_is_for_probabilities_only(retriever: FullTextRetriever) -> 
     (notice,) = answer.notices
     assert "logit" in notice
     assert "calibrate" in notice
-    assert finder(retriever, {"melatonin": 0.4}, kind=ScoreKind.CALIBRATED).find("melatonin").papers == []
+    cut = finder(retriever, {"melatonin": 0.4}, kind=ScoreKind.CALIBRATED).find("melatonin")
+    assert cut.papers == []
+    assert cut.notices == ["no paper reaches context_threshold 0.5; the best is at 0.40"]
 
 
 def test_what_happened_is_said(retriever: FullTextRetriever, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,12 @@ class PaperFinderWithReranker:
         notices = _notices(ranking)
         if any(ranked.score is not None for ranked in ranking):
             if ranking.score_kind in _UNIT:
-                papers = [p for p in papers if (p.relevance_judgement or 0.0) >= self.context_threshold]
+                best = papers[0].relevance_judgement or 0.0
+                papers = [paper for paper in papers if (paper.relevance_judgement or 0.0) >= self.context_threshold]
+                if not papers:
+                    notices.append(
+                        f"no paper reaches context_threshold {self.context_threshold}; the best is at {best:.2f}"
+                    )
             else:
                 notices.append(
                     f"context_threshold {self.context_threshold} was not applied: {ranking.served_by} gives scores of "
