@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+transformers: Any = import_module("transformers")
 transformers.utils.logging.disable_progress_bar()
 
 _WORDS = "planet red mars venus known score passage query model read table run water plant the of and is a to in"

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from rerankit import load_reranker
-from rerankit.errors import InvalidArgumentError, ModelNotFoundError, OutOfMemoryError, RerankitError
-from rerankit_crossencoder import CrossEncoderReranker, loading
+from rerankit.errors import InvalidArgumentError, ModelNotFoundError, OutOfMemoryError, ProtocolError, RerankitError
+from rerankit_crossencoder import CrossEncoderReranker, golden, loading
 from rerankit_crossencoder.agreement import compare
 from rerankit_crossencoder.arguments import CrossEncoderArguments
 from rerankit_crossencoder.engines.compiled import BUCKETS, CompiledEngine
@@ -160,6 +160,20 @@ def test_one_sequence_that_does_not_fit_is_out_of_memory(model_folder: Folder, m
             with pytest.raises(OutOfMemoryError, match="memory ran out"):
                 reranker.get_scores(QUERY, DOCUMENTS)
         assert len(reranker.get_scores(QUERY, DOCUMENTS)) == 3
+
+
+def test_published_scores_are_compared(model_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that misses its published scores is told by ``diagnose``; one that meets them is, too."""
+    folder = str(model_folder("bert"))
+    with CrossEncoderReranker(folder, dtype="float32") as reranker:
+        documents = [document for _, document in golden.PAIRS]
+        scores = reranker.get_scores(golden.PAIRS[0][0], documents)
+        assert "none known" in reranker.diagnose()["published scores"]
+        monkeypatch.setitem(golden.GOLDEN, folder, tuple(scores))
+        assert "met within 0.000" in reranker.diagnose()["published scores"]
+        monkeypatch.setitem(golden.GOLDEN, folder, tuple(np.log(scores) - np.log1p(np.negative(scores)) - 20))
+        with pytest.raises(ProtocolError, match="misses its published scores"):
+            reranker.diagnose()
 
 
 def compiled(folder: Path, backend: Any) -> CompiledEngine:

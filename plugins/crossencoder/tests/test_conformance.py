@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -18,32 +19,43 @@ def reranker(request: pytest.FixtureRequest, model_folder: Callable[[str], Path]
         yield made
 
 
-class TestReference(RerankerConformance):
-    kind, model, arguments = CrossEncoderReranker, "bert", {"engine": "reference"}
-    tolerance = 1e-5
+class Suite(RerankerConformance):
+    """What each class below says: which reranker, of which model, with which arguments."""
+
+    __test__ = False
+    kind: ClassVar[type[CrossEncoderReranker | BiEncoderReranker]] = CrossEncoderReranker
+    model: ClassVar[str]
+    arguments: ClassVar[dict[str, Any]]
+    tolerance: ClassVar[float] = 1e-5
 
 
-class TestPacked(RerankerConformance):
-    kind, model, arguments = CrossEncoderReranker, "deberta-v3", {"engine": "packed", "dtype": "float32"}
-    tolerance = 1e-5
+class TestReference(Suite):
+    __test__ = True
+    model, arguments = "bert", {"engine": "reference"}
 
 
-class TestPackedBfloat16(RerankerConformance):
-    kind, model, arguments = CrossEncoderReranker, "deberta-v3", {"engine": "packed", "dtype": "bfloat16"}
+class TestPacked(Suite):
+    __test__ = True
+    model, arguments = "deberta-v3", {"engine": "packed", "dtype": "float32"}
+
+
+class TestPackedBfloat16(Suite):
+    __test__ = True
+    model, arguments = "deberta-v3", {"engine": "packed", "dtype": "bfloat16"}
     tolerance = 2e-2
 
 
-class TestOpenVino(RerankerConformance):
-    kind, model, arguments = CrossEncoderReranker, "bert", {"engine": "openvino", "dtype": "float32"}
-    tolerance = 1e-5
+class TestOpenVino(Suite):
+    __test__ = True
+    model, arguments = "bert", {"engine": "openvino", "dtype": "float32"}
 
 
-class TestWindows(RerankerConformance):
-    kind, model = CrossEncoderReranker, "bert"
-    arguments = {"dtype": "float32", "on_overflow": "window", "normalize": False}  # noqa: RUF012 - as the others
+class TestWindows(Suite):
+    __test__ = True
+    model, arguments = "bert", {"dtype": "float32", "on_overflow": "window", "normalize": False}
     tolerance = 1e-4
 
 
-class TestBiEncoder(RerankerConformance):
+class TestBiEncoder(Suite):
+    __test__ = True
     kind, model, arguments = BiEncoderReranker, "bert", {}
-    tolerance = 1e-5

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
@@ -17,6 +17,8 @@ from rerankit_crossencoder.choice import PACKED_TYPES, UnsupportedModelError
 from rerankit_crossencoder.packed.disentangled import distance_buckets
 from rerankit_crossencoder.packed.encoder import PackedEncoder
 from rerankit_crossencoder.packed.weights import _READERS, read_weights
+
+transformers: Any = import_module("transformers")  # whose own types know few of its settings
 
 KINDS = ["bert", "xlm-roberta", "roberta", "electra", "deberta-v3", "deberta-v2"]
 LENGTHS = [500, 257, 130, 129, 128, 50, 50, 50, 7, 3]

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from rerankit.arguments import validated
+from rerankit.errors import ProtocolError
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Capabilities, Pair, ScoreBatch, ScoreKind, ScoreRequest
+from rerankit_crossencoder.activation import sigmoid
 from rerankit_crossencoder.arguments import CrossEncoderArguments
 from rerankit_crossencoder.building import build_model
 from rerankit_crossencoder.compute import compute
+from rerankit_crossencoder.golden import GOLDEN, PAIRS, TOLERANCE, is_logits
 from rerankit_crossencoder.model import Model, engine_logits
 from rerankit_crossencoder.progress import progress_bar
 from rerankit_crossencoder.sharing import Shared
@@ -91,7 +94,24 @@ class CrossEncoderReranker(PairReranker):
         )
 
     def diagnose(self) -> Mapping[str, str]:
-        return self._model.notes
+        """What was chosen and why; the model's published scores are compared, where there are any.
+
+        Raises:
+            ProtocolError: they are not what this installation computes.
+        """
+        model, published = self._model, GOLDEN.get(self._arguments.model_name_or_path)
+        if published is None:
+            return {**model.notes, "published scores": "none known for this model"}
+        logits = engine_logits(model.engine, model.tokenizer.sequences(PAIRS, "truncate"), model.budget, 4, compute)
+        expected = sigmoid(np.array(published, np.float32)) if is_logits(published) else np.array(published)
+        difference = float(np.abs(model.activation(logits) - expected).max())
+        if difference > TOLERANCE[model.engine.precision]:
+            raise ProtocolError(
+                f"{self._arguments.model_name_or_path} misses its published scores by {difference:.3f}",
+                remedy="set engine to 'reference' and dtype to 'float32'; if that misses too, fetch the model anew",
+                value=difference,
+            )
+        return {**model.notes, "published scores": f"met within {difference:.3f}"}
 
     def close(self) -> None:
         """Leave the model to others; without any, it stays until another model is loaded."""

@@ -1,8 +1,9 @@
 """Attention over packed sequences: each token sees the tokens of its own sequence, and nothing is padded.
 
 Packed tokens lie in one (tokens, width) matrix, sequence after sequence, longest first. Sequences of one length
-form a ``Group`` and are computed together, in matrices whose length is rounded up (see ``shapes``). Batched products with a softmax between them were 1.4 to 3 times
-as fast as ``scaled_dot_product_attention`` on CPU at the lengths of passages.
+form a ``Group`` and are computed together, in matrices whose length is rounded up (see ``shapes``). Batched
+products with a softmax between them were 1.4 to 3 times as fast as ``scaled_dot_product_attention`` on CPU at the
+lengths of passages.
 """
 
 from __future__ import annotations

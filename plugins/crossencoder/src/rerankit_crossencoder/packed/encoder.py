@@ -135,9 +135,11 @@ def _attention(layer: Layer, weights: EncoderWeights, scale: float, dtype: torch
 def _groups(lengths: list[int], starts: list[int]) -> list[Group]:
     groups, index = [], 0
     for length, run in groupby(lengths):
-        count = len(list(run))
-        groups.append(Group(starts[index], index, count, length))
-        index += count
+        left = len(list(run))
+        while left:
+            count = 1 << (left.bit_length() - 1)  # a bounded number of shapes again
+            groups.append(Group(starts[index], index, count, length))
+            index, left = index + count, left - count
     return groups
 
 
