@@ -29,7 +29,7 @@ __all__ = ["serve"]
 @click.option("--grace", type=float, help="Seconds accepted work has after SIGTERM.  [default: 30]")
 @click.option("--max-documents", type=int, help="Documents in one request.  [default: 10000]")
 @click.option("--max-queue-tokens", type=int, help="Tokens that may wait.  [default: 8000000]")
-@click.option("--max-batch-tokens", type=int, help="Tokens in one batch.  [default: 8192]")
+@click.option("--max-batch-tokens", type=int, help="Tokens in one batch.  [default: 4096]")
 @click.option("--unload-after", type=float, help="Seconds after which an unused model is dropped.  [default: never]")
 @click.option("--no-self-test", "self_test", flag_value=False, default=None, help="For models without English.")
 @click.option("--log-texts", is_flag=True, default=None, help="Write queries and documents to the log.")

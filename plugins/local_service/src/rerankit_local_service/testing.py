@@ -72,3 +72,5 @@ def serving(*models: ModelSpec | Callable[[], PairReranker], wait: bool = True, 
     finally:
         server.should_exit = True
         thread.join(_PATIENCE_S)
+        if thread.is_alive():
+            raise TimeoutError("the service did not stop")

@@ -151,7 +151,7 @@ class RerankService:
         """
         figures = reranker.figures()
         speed = figures.tokens_per_second
-        if not figures.queued_requests or speed is None:
+        if speed is None or not (figures.queued_requests or figures.running_batches):
             return
         batch = self.settings.max_batch_tokens
         # A guess, because a tokenizer would hold up the event loop, when there is the least time for it.
@@ -160,11 +160,12 @@ class RerankService:
         others = min(figures.queued_tokens, figures.queued_requests * (own + turn))
         if own > turn:
             others *= 2  # those that come later have turns before its last one
-        others += figures.running_batches * batch
+        # Of the batches that run, on average half is still to come.
+        others += round(figures.running_batches * batch * (figures.batch_fill or 1.0) / 2)
         late = (others + own) / speed - seconds * _MOST_OF_THE_TIME
         if late > 0 and own <= seconds * speed:
             raise OverloadedError(
-                f"{figures.queued_tokens} tokens are waiting: the answer would come too late", retry_after=late
+                f"about {others} tokens come before this request: the answer would be late", retry_after=late
             )
 
     async def _watch_idle(self, seconds: float) -> None:

@@ -43,7 +43,7 @@ class ServerSettings(BaseSettings):
     max_document_characters: Amount = 1_000_000
     max_queue_tokens: Amount = 8_000_000
     """Tokens of all requests that wait, together: room for one of 10,000 documents of 512 tokens."""
-    max_batch_tokens: Amount = 8_192
+    max_batch_tokens: Amount = 4_096
     unload_after: Seconds | None = None
     """Drop a model nobody asked for this long; the next request loads it again."""
     self_test: bool = True
