@@ -36,12 +36,15 @@ def output(tmp_path_factory: pytest.TempPathFactory, image_cache: Path, models: 
     folder = tmp_path_factory.mktemp("guide")
     shutil.copytree(models["other"], folder / "my-model")
     (folder / "modal_deploy").symlink_to(ROOT / "modal_deploy")
+    repository = shutil.copytree(models["sensible"], folder / "repository")
+    (repository / "onnx").mkdir()
+    for unused in ("README.md", "pytorch_model.bin", "onnx/config.json", "onnx/model.onnx"):
+        (repository / unused).write_text("not needed")
     commands = [block for block in blocks("sh") if block.strip() not in NOT_RUN]
     script = "set -eu\n" + "".join(f"echo '#{number}'\n{block}" for number, block in enumerate(commands))
-    repository = "jinaai/jina-reranker-v2-base-multilingual"
     with (
         LocalModal(folder / "state", image_cache) as server,
-        model_hub(models["sensible"], repository) as hub,
+        model_hub(repository, "jinaai/jina-reranker-v2-base-multilingual") as hub,
     ):
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("MODAL_", "RERANK"))},
@@ -61,14 +64,29 @@ def output(tmp_path_factory: pytest.TempPathFactory, image_cache: Path, models: 
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-    assert done.returncode == 0, done.stdout[-6000:]
+        assert done.returncode == 0, done.stdout[-6000:]
+        baked = _model_files(server)
     printed = re.split(r"^#\d+\n", done.stdout, flags=re.MULTILINE)[1:]
-    return {command.splitlines()[0]: text for command, text in zip(commands, printed, strict=True)}
+    return {command.splitlines()[0]: text for command, text in zip(commands, printed, strict=True)} | {"": baked}
+
+
+def _model_files(server: LocalModal) -> str:
+    """The files of models in all images that were built."""
+    homes = server.on_loop(lambda: {build.result().home for build in server.control.builds.values()})
+    files = {path for home in homes for path in (home / "model").rglob("*") if ".cache" not in path.parts}
+    return " ".join(sorted({path.name for path in files}))
 
 
 def test_what_is_not_run_is_in_the_guide() -> None:
     """The list of exceptions holds no command that the guide no longer has."""
     assert set(NOT_RUN) <= {block.strip() for block in blocks("sh")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_only_the_files_that_are_loaded_are_baked(output: dict[str, str]) -> None:
+    """Of a repository that also holds other formats, as the default model's does."""
+    assert output[""] == "config.json model.safetensors tokenizer.json tokenizer_config.json"
 
 
 @pytest.mark.slow
