@@ -136,7 +136,7 @@ def compared(firsts: dict[str, int], seconds: dict[str, float]) -> list[str]:
             Contender(label, None if label == INPUT_ORDER.label else label),
             {query.id: array("d", [0.5, float(n < count), 0.1]) for n, query in enumerate(queries)},
             Source(None, None, ScoreKind.UNKNOWN),
-            *(None, 0, True, 1.0),
+            *(None, 60, 0, True, 1.0),
         )
         for label, count in firsts.items()
     ]

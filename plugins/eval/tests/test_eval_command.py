@@ -48,6 +48,10 @@ def test_people_get_tables(folder: Path, words: Any) -> None:
     """Means, differences, and the queries that changed most."""
     done = CliRunner().invoke(cli, command(folder, "words"))
     assert done.exit_code == 0
+    again = " ".join(CliRunner().invoke(cli, command(folder, "words")).stdout.split())
+    assert "108 pairs scored in" in " ".join(done.stdout.split())
+    assert "0 pairs scored in" in again
+    assert "108 scores were kept from an earlier run" in again
     for said in ("6 queries, 108 candidates", "nDCG@10", "6 / 0 / 0", "gains most over the input order"):
         assert said in " ".join(done.stdout.split())
 

@@ -35,6 +35,7 @@ class Scored:
     Attributes:
         scores: by query id, one a candidate (8 bytes each).
         truncated: documents the model saw only in part; ``None`` where the backend does not say.
+        computed: pairs that were scored now; equal documents of a query count once where scores are kept.
         known: scores that were found in the store.
         kept: whether its scores are kept, so that a killed run goes on: pointwise, and with a fingerprint.
         seconds: spent on scoring, loading left out.
@@ -44,6 +45,7 @@ class Scored:
     scores: dict[str, array[float]]
     source: Source
     truncated: int | None
+    computed: int
     known: int
     kept: bool
     seconds: float
@@ -89,8 +91,10 @@ def score_all(
             remedy="run it again when the service is settled",
             service=contender.service,
         )
-    known = 0 if cache is None else cache.hits
-    return Scored(contender, scores, next(iter(sources)), truncated, known, kept, seconds)
+    computed, known = sum(map(len, scores.values())), 0
+    if cache is not None and kept:
+        computed, known = cache.misses, cache.hits
+    return Scored(contender, scores, next(iter(sources)), truncated, computed, known, kept, seconds)
 
 
 def _keepable(reranker: PairReranker) -> bool:

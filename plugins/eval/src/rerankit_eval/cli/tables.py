@@ -66,11 +66,8 @@ def _notes(quality: Quality, label: str) -> list[str]:
     (one,) = [one for one in quality.scored if one.contender.label == label]
     if one.contender.service is None:
         return []
-    pairs = sum(map(len, one.scores.values()))
     model = f"{one.source.model}@{one.source.revision}" if one.source.revision else one.source.model or "unnamed model"
-    said = [
-        f"{label}: {model}, {one.source.score_kind} scores; {pairs - one.known} pairs scored in {one.seconds:.1f} s"
-    ]
+    said = [f"{label}: {model}, {one.source.score_kind} scores; {one.computed} pairs scored in {one.seconds:.1f} s"]
     if one.known:
         said.append(f"  {one.known} scores were kept from an earlier run")
     if not one.kept:
