@@ -14,6 +14,7 @@ import json  # noqa: E402 - the clock starts first
 import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 Score = Callable[[str, list[str]], Any]
@@ -26,6 +27,12 @@ def rerankit(folder: str, engine: str, dtype: str) -> Score:
     if reranker.diagnose()["engine"] != engine:
         raise SystemExit(f"{engine} {dtype} fell back: {reranker.diagnose()}")
     return reranker.get_scores
+
+
+def service(name: str) -> Score:
+    from rerankit import load_reranker
+
+    return load_reranker(name.removeprefix("service:")).get_scores
 
 
 def sentence_transformers(folder: str, dtype: str) -> Score:
@@ -83,17 +90,17 @@ CONTENDERS: dict[str, Callable[[str], Score]] = {
 
 
 def resident_mb() -> float:
-    """The most memory this process has had resident, in MB."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The most memory this process has had resident, in MB; ``ru_maxrss`` would count its parent's before the exec."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def main() -> None:
     # Libraries print to stdout as they please; the protocol has a descriptor of its own.
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    score = CONTENDERS[sys.argv[1]](sys.argv[2])
+    name, folder = sys.argv[1:]
+    score = service(name) if name.startswith("service:") else CONTENDERS[name](folder)
     for line in sys.stdin:
         request = json.loads(line)
         cpu, clock = time.process_time(), time.perf_counter()
