@@ -312,6 +312,34 @@ class TestFailures:
             LocalServiceReranker()
 
 
+class TestDiagnosis:
+    """What rerankit doctor is told."""
+
+    def test_the_services_facts(self, serve: Callable[..., Served]) -> None:
+        """The model, and what its backend says of itself over there."""
+
+        class Telling(FakeReranker):
+            def diagnose(self) -> dict[str, str]:
+                return {"device": "abacus"}
+
+        told = LocalServiceReranker(url=(server := serve(Telling)).url).diagnose()
+        assert told == {"service at": server.url, "model": "fake", "device": "abacus"}
+        assert server.post("/rerank", {"query": "q", "passages": ["q"]}).json()["device"] == "abacus"
+
+    def test_a_service_that_is_not_ready(self, serve: Callable[..., Served]) -> None:
+        """Its model's own error; a model that misses its published scores is never ready."""
+
+        class Wrong(FakeReranker):
+            def diagnose(self) -> dict[str, str]:
+                raise ProtocolError("misses its published scores", remedy="load it again")
+
+        server = serve(Wrong, wait=False)
+        assert server.post("/rerank", {"query": "q", "passages": ["q"]}).status_code == 503
+        with pytest.raises(ProtocolError, match="published scores") as caught:
+            LocalServiceReranker(url=server.url).diagnose()
+        assert caught.value.remedy == "load it again"
+
+
 class TestConnections:
     """Kept, and neither shared with a fork nor left open."""
 

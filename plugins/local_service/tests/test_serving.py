@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from rerankit import ScoreBatch, ScoreRequest
+from rerankit import Capabilities, ScoreBatch, ScoreKind, ScoreRequest
 from rerankit.errors import MissingExtraError
 from rerankit.testing import FakeReranker, word_overlap
 from rerankit_local_service.server.serving import ModelSpec
@@ -124,6 +124,27 @@ def test_work_is_dropped_when_the_caller_has_gone(serve: Callable[..., Served], 
         wait_for(server, 'status="499"')
         held.gate.set()
     assert 7 not in held.sizes
+
+
+def test_a_big_request_does_not_hold_up_a_small_one(serve: Callable[..., Served]) -> None:
+    """A thousand documents are interleaved with two: the two are answered first, and both rightly."""
+    ended: list[int] = []
+    # About 60 of these documents make a batch, which takes 20 ms: a third of a second for the big request.
+    slow = FakeReranker(delay=0.02, capabilities=Capabilities(ScoreKind.PROBABILITY, max_concurrency=1))
+    server = serve(lambda: slow, max_batch_tokens=200)
+    with ThreadPoolExecutor(2) as pool:
+
+        def ask(documents: int) -> list[float]:
+            found = server.post("/v2/rerank", body(documents)).json()["results"]
+            ended.append(documents)
+            return [result["relevance_score"] for result in found]
+
+        big = pool.submit(ask, 1_000)
+        wait_for(server, 'rerankit_batching_queued_requests{service="mini"} 1.0')
+        small = pool.submit(ask, 2)
+        assert small.result() == [1.0] * 2
+        assert big.result() == [1.0] * 1_000
+    assert ended == [2, 1_000]
 
 
 def test_a_poisoned_request_fails_alone(serve: Callable[..., Served]) -> None:

@@ -138,8 +138,8 @@ class LocalServiceReranker(PairReranker):
         ready = self._run(self._asked("/ready"))
         if ready.status_code != httpx.codes.OK:
             raise self._unready(ready)
-        facts = {name: str(speaker.facts[name]) for name in ("model", "revision", "device") if speaker.facts.get(name)}
-        return {"service at": self.url, **facts}
+        told = {name: str(speaker.facts[name]) for name in ("model", "revision") if speaker.facts.get(name)}
+        return {"service at": self.url, **told, **speaker.facts.get("facts", {})}
 
     def close(self) -> None:
         """Close the connections of synchronous callers."""

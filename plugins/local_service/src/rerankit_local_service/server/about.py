@@ -147,7 +147,7 @@ def _info(service: RerankService) -> dict[str, Any]:
                     "state": str(model.state),
                     "model": model.model,
                     "revision": model.revision,
-                    "device": model.device,
+                    "facts": dict(model.facts),
                     "fingerprint": model.fingerprint,
                     "score_kind": str(model.capabilities.score_kind),
                     "listwise": model.capabilities.listwise,

@@ -76,7 +76,7 @@ class ServedModel:
         self.error: RerankitError | None = None
         self.model: str | None = None
         self.revision: str | None = None
-        self.device = "unknown"
+        self.facts: Mapping[str, str] = {}
         self.capabilities = Capabilities()
         self.fingerprint: str | None = None
         self._settings = settings
@@ -89,6 +89,11 @@ class ServedModel:
     def reranker(self) -> BatchingReranker | None:
         """The loaded model, for figures."""
         return self._reranker
+
+    @property
+    def device(self) -> str:
+        """Where the model computes, as far as its backend says."""
+        return self.facts.get("device", "unknown")
 
     @property
     def label(self) -> str:
@@ -186,12 +191,13 @@ class ServedModel:
         inner = self.spec.build()
         try:
             batch = self_test(inner, self.spec.name, order=self._settings.self_test)
+            # The backend's own check, which may compare the model's published scores.
+            self.facts = inner.diagnose() if self._settings.self_test else {}
         except BaseException:
             inner.close()
             raise
         self.model, self.revision = batch.model, batch.revision
         self.capabilities, self.fingerprint = inner.capabilities, inner.fingerprint
-        self.device = str(getattr(inner, "device", "unknown"))
         return BatchingReranker(
             GuardReranker(inner),
             max_batch_tokens=self._settings.max_batch_tokens,
