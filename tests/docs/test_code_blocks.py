@@ -31,6 +31,8 @@ RUN_BY = {
     "docs/eval.md": "plugins/eval/tests/test_docs.py",
     "docs/modal.md": "tests/modal/test_guide.py",
     "docs/write-a-plugin.md": "core/tests/testing/test_docs.py",
+    "examples/paper_finder/README.md": "tests/examples/test_paper_finder.py",
+    "examples/third_party_plugin/README.md": "tests/examples/test_third_party_plugin.py",
     "plugins/eval/README.md": "plugins/eval/tests/test_docs.py",
     **{
         f"integrations/{path.name}/README.md": f"integrations/{path.name}/tests/test_{path.name.replace('-', '_')}.py"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -144,11 +147,11 @@ def test_every_configuration_has_the_applications_shape() -> None:
 
 
 def program(*arguments: str, cwd: Path, status: int = 0) -> str:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RERANK")}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("RERANK", "MODAL"))}
     done = subprocess.run(
         [sys.executable, "-m", "paper_finder", *arguments],
         cwd=cwd,
-        env={**clean, "PYTHONPATH": str(EXAMPLE)},
+        env={**clean, "PYTHONPATH": str(EXAMPLE), "HOME": str(cwd)},
         capture_output=True,
         text=True,
         check=False,
@@ -166,6 +169,16 @@ def test_the_program_indexes_a_folder_and_answers(tmp_path: Path) -> None:
     assert 0.5 <= answer["papers"][0]["relevance_judgement"] <= 1.0
     shown = program("ask", "how do honey bees survive the winter?", cwd=tmp_path)
     assert "How honey bees keep the winter cluster warm" in shown
+
+
+def test_the_readmes_commands_run(tmp_path: Path) -> None:
+    """In a copy of the example; with Modal named and no way to it, its fallback answers and is named."""
+    folder = shutil.copytree(EXAMPLE, tmp_path / "example")
+    commands = re.findall(r"^\$ python -m paper_finder (.*)$", (EXAMPLE / "README.md").read_text(), re.MULTILINE)
+    told = [program(*shlex.split(command), cwd=folder) for command in commands]
+    assert "papers" in told[0]
+    assert all("How honey bees keep the winter cluster warm" in answer for answer in told[1:])
+    assert "mini answered instead" in told[-1]
 
 
 def test_a_wrong_configuration_is_told_not_thrown(tmp_path: Path) -> None:
