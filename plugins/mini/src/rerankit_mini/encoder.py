@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,9 +54,10 @@ class Encoder:
         }
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
-        model = core.read_model(FOLDER / "model.xml", FOLDER / "model.bin")
-        self._request = core.compile_model(model, "CPU", options).create_infer_request()
-        self._lock = threading.Lock()
+        # All inference runs in one thread of its own: OpenVINO ties its thread pool to the threads that call it, and
+        # a child of a thread that has computed would wait for ever for workers that the fork did not copy.
+        self._worker = ThreadPoolExecutor(1, "rerankit-mini")
+        self._request = self._worker.submit(self._compiled, core, options).result()
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -83,8 +84,7 @@ class Encoder:
                 end += 1
             between()
             batch = order[start:end]
-            for position, vectors in zip(batch, self._forward([windows[p] for p in batch]), strict=True):
-                yield position, vectors
+            yield from zip(batch, self._forward([windows[position] for position in batch]), strict=True)
             start = end
 
     def _forward(self, windows: Sequence[Sequence[int]]) -> list[Vectors]:
@@ -94,31 +94,37 @@ class Encoder:
         for row, window in enumerate(windows):
             ids[row, : len(window) + 2] = (_CLS, *window, _SEP)
             mask[row, : len(window) + 2] = 1
-        with self._lock:
-            self._request.infer([ids, mask])
-            hidden = np.array(self._request.get_output_tensor(0).data, np.float32)
+        hidden = self._worker.submit(self._infer, ids, mask).result()
         return [hidden[row, : len(window) + 2] for row, window in enumerate(windows)]
+
+    @staticmethod
+    def _compiled(core: Any, options: dict[str, object]) -> Any:
+        model = core.read_model(FOLDER / "model.xml", FOLDER / "model.bin")
+        return core.compile_model(model, "CPU", options).create_infer_request()
+
+    def _infer(self, ids: npt.NDArray[np.int32], mask: npt.NDArray[np.int32]) -> Vectors:
+        self._request.infer([ids, mask])
+        return np.array(self._request.get_output_tensor(0).data, np.float32)
 
 
 def encoder(threads: int | None, dtype: str) -> Encoder:
     """The process's encoder for these arguments, made on first use; a forked child makes its own."""
     with _making:
-        return _encoder(threads, dtype)
+        key = (os.getpid(), threads, dtype)
+        if key not in _encoders:
+            _encoders[key] = Encoder(threads, dtype)
+        return _encoders[key]
 
 
-@functools.cache
-def _encoder(threads: int | None, dtype: str) -> Encoder:
-    return Encoder(threads, dtype)
-
-
+_encoders: dict[tuple[int, int | None, str], Encoder] = {}
+"""By process: what a forked child inherits is never used there, nor freed, since its threads are gone."""
 _making = threading.Lock()
 
 
 def _in_child() -> None:
-    # The threads that compute did not survive the fork, and a lock may be held by one that is gone.
+    # The lock may have been held by a thread that did not survive the fork.
     global _making
     _making = threading.Lock()
-    _encoder.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):
