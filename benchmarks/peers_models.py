@@ -74,7 +74,9 @@ def make_model(name: str, folder: Path) -> Path:
     body = Path(source.origin).parent / "model"
     torch.manual_seed(0)
     kind, shape = SHAPES[name]
-    model = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(kind, **_ENCODER, **shape))
+    model = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]
+        AutoConfig.for_model(kind, **_ENCODER, **shape)
+    )
     if name == "minilm":
         model.bert.load_state_dict(load_file(body / "model.safetensors"), strict=False)
         torch.nn.init.normal_(model.classifier.weight, std=0.2)

@@ -14,6 +14,7 @@ import json  # noqa: E402 - the clock starts first
 import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
+from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -82,7 +83,7 @@ CONTENDERS: dict[str, Callable[[str], Score]] = {
     "rerankers": rerankers,
     "infinity": infinity,
     **{
-        f"{engine}-{short}": (lambda folder, engine=engine, dtype=dtype: rerankit(folder, engine, dtype))
+        f"{engine}-{short}": partial(rerankit, engine=engine, dtype=dtype)
         for engine in ("packed", "openvino", "reference")
         for short, dtype in (("f32", "float32"), ("bf16", "bfloat16"), ("int8", "int8"))
     },

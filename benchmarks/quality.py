@@ -62,7 +62,7 @@ def main() -> None:
     run_file = options.run or options.folder / "bm25.run"
     first: Scores = {}
     if run_file.exists():
-        for row in ir_measures.read_trec_run(str(run_file)):
+        for row in ir_measures.read_trec_run(str(run_file)):  # type: ignore[no-untyped-call]
             first.setdefault(row.query_id, {})[row.doc_id] = row.score
         order = run_file.name
     else:
