@@ -9,7 +9,7 @@ DISTS := $(patsubst %/pyproject.toml,%,$(wildcard core/pyproject.toml plugins/*/
 STAMP := $(VENV)/.installed-$(shell cat $(addsuffix /pyproject.toml,$(DISTS)) constraints.txt requirements-dev.txt Makefile | cksum | cut -d' ' -f1)
 DEMO_STAMP := $(DEMO)/.installed-$(shell cat core/pyproject.toml plugins/mini/pyproject.toml Makefile | cksum | cut -d' ' -f1)
 
-.PHONY: help demo test test-all lint format clean
+.PHONY: help demo test test-all lint docs format clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,13 +29,16 @@ lint: $(STAMP) ## ruff, mypy strict, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(STAMP) ## build the documentation site, warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 format: $(STAMP) ## let ruff format and sort
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## remove environments, caches and built files
-	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	find core plugins tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(DEMO) .venv-clients site build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find core plugins integrations tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP):
 	$(PYTHON) -m venv $(VENV)

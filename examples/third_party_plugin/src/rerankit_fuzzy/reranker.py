@@ -59,4 +59,4 @@ class FuzzyReranker(PairReranker):
     def _similarity(self, query: str, document: str) -> float:
         if self.arguments.ignore_case:
             query, document = query.lower(), document.lower()
-        return _SCORERS[self.arguments.match](query, document) / 100
+        return float(_SCORERS[self.arguments.match](query, document)) / 100
