@@ -7,11 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 DEMO = Path(__file__).parents[1] / "examples" / "demo.py"
-
-pytest.importorskip("rerankit_mini", reason="the demo runs the embedded default")
 
 
 def run(*questions: str) -> str:
