@@ -242,10 +242,11 @@ def test_the_ranking_says_all_the_model_knows() -> None:
 
 def test_a_partial_batch_ranks_the_unscored_last_and_has_no_list_of_scores() -> None:
     """The tail stays in input order, without invented scores."""
-    reranker = Pairs(ScoreBatch([None, 0.2, None, 0.9], partial=True))
+    reranker = Pairs(ScoreBatch([None, 0.2, None, 0.9], coverage=[0.0, 1.0, 0.0, 0.5], partial=True))
     ranking = reranker.rerank("q", ["a", "b", "c", "d"])
     assert [(d.index, d.score) for d in ranking] == [(3, 0.9), (1, 0.2), (0, None), (2, None)]
     assert ranking.partial
+    assert ranking.truncated == 1  # what nobody scored was not cut
     with pytest.raises(DeadlineExceededError, match="2 of 4"):
         reranker.get_scores("q", ["a", "b", "c", "d"])
     with pytest.raises(ProtocolError):

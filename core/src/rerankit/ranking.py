@@ -108,13 +108,13 @@ class Ranking(Sequence[RankedDocument[D_co]]):
         """Order ``documents`` by the scores of ``batch``, which has one for each."""
         scores, coverage = batch.scores, batch.coverage
         if batch.partial:
-            order = [i for i, score in enumerate(scores) if score is not None]
+            scored = [i for i, score in enumerate(scores) if score is not None]
             unscored = [i for i, score in enumerate(scores) if score is None]
         else:
-            order, unscored = list(range(len(scores))), []
+            scored, unscored = list(range(len(scores))), []
         # Negated keys, not reverse=True: a stable sort then leaves ties in input order.
-        order.sort(key=[-score if score is not None else 0.0 for score in scores].__getitem__)
-        order = (order + unscored)[:top_n]
+        scored.sort(key=[-score if score is not None else 0.0 for score in scores].__getitem__)
+        order = (scored + unscored)[:top_n]
         if coverage is None:
             ranked = tuple([RankedDocument(i, scores[i], documents[i]) for i in order])
         else:
@@ -127,7 +127,7 @@ class Ranking(Sequence[RankedDocument[D_co]]):
             score_kind=batch.score_kind or score_kind,
             degraded=batch.degraded,
             partial=batch.partial,
-            truncated=None if coverage is None else sum(share < 1.0 for share in coverage),
+            truncated=None if coverage is None else sum(coverage[i] < 1.0 for i in scored),
             tokens=None if batch.tokens is None else sum(batch.tokens),
             timings=batch.timings if timings is None else timings,
             attempts=batch.attempts,

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
-from rerankit._portal import Portal
 from rerankit.documents import check_query, check_top_n, texts_of
 from rerankit.errors import DeadlineExceededError
+from rerankit.portal import Portal
 from rerankit.ranking import Ranking
 from rerankit.scoring import Capabilities, Pair, ScoreBatch, ScoreRequest, checked_batch, checked_scores
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 import httpx
 from pydantic import SecretStr
 
-from rerankit._portal import Portal
 from rerankit.arguments import validated
 from rerankit.errors import (
     AuthenticationError,
@@ -19,6 +18,7 @@ from rerankit.errors import (
     RerankTimeoutError,
     UnavailableError,
 )
+from rerankit.portal import Portal
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Capabilities, ScoreBatch, ScoreKind, ScoreRequest
 from rerankit_http.arguments import DialectName, HttpArguments

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from typing import Any
 
-from rerankit._portal import Portal
 from rerankit.arguments import validated
 from rerankit.documents import check_query, texts_of
 from rerankit.errors import ClassNotFoundError, DeadlineExceededError, ProtocolError, RerankTimeoutError
+from rerankit.portal import Portal
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Capabilities, ScoreBatch, ScoreKind, ScoreRequest, checked_scores
 from rerankit_modal.arguments import DEFAULT_API, DEFAULT_APP, ModalArguments
