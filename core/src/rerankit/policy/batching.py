@@ -79,7 +79,11 @@ class BatchingReranker(Wrapper):
 
     def _start(self) -> None:
         """The state of a process; a forked child starts with its own."""
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        # Two conditions on one lock: idle workers wait for work, and who drains waits for its end. On one they would
+        # wake each other for ever.
+        self._arrived = threading.Condition(self._lock)
+        self._finished = threading.Condition(self._lock)
         self._queue = FairQueue(
             batch_tokens=self._batch_tokens,
             batch_documents=self._batch_documents,
@@ -128,7 +132,7 @@ class BatchingReranker(Wrapper):
 
     def figures(self) -> BatchingFigures:
         """The figures of this moment."""
-        with self._changed:
+        with self._lock:
             counts = self._counts
             speed = counts.tokens_per_second
             return BatchingFigures(
@@ -156,18 +160,19 @@ class BatchingReranker(Wrapper):
         Returns:
             Whether all is done.
         """
-        with self._changed:
+        with self._lock:
             self._open = False
-            return self._changed.wait_for(lambda: not self._queue and not self._running, timeout)
+            return self._finished.wait_for(lambda: not self._queue and not self._running, timeout)
 
     def close(self) -> None:
         """Fail what waits as unavailable, wait for the batches that run, and close the backend."""
-        with self._changed:
+        with self._lock:
             self._open = False
             for job in self._queue.clear():
                 self._fail(job, self._closed())
             threads = list(self._threads)
-            self._changed.notify_all()
+            self._arrived.notify_all()
+            self._finished.notify_all()
         for thread in threads:
             thread.join()
         self.inner.close()
@@ -179,7 +184,7 @@ class BatchingReranker(Wrapper):
     def _submit(self, request: ScoreRequest, counts: Sequence[int]) -> Job:
         request.raise_if_stopped()
         job = Job(request, counts)
-        with self._changed:
+        with self._lock:
             if not self._open:
                 raise self._closed()
             try:
@@ -193,7 +198,7 @@ class BatchingReranker(Wrapper):
 
     def _wake_worker(self) -> None:
         if self._idle:
-            self._changed.notify()
+            self._arrived.notify()
         elif len(self._threads) < self._max_workers:
             thread = threading.Thread(target=self._work, name=f"rerankit-batching-{self.label}", daemon=True)
             thread.start()
@@ -203,14 +208,14 @@ class BatchingReranker(Wrapper):
         """The caller goes, with its answer or without."""
         if job.future.done():
             return
-        with self._changed:
+        with self._lock:
             job.abandoned = True
             self._queue.remove(job)
             self._counts.dropped += 1
             for stop, jobs in self._running.items():
                 if all(other.abandoned for other in jobs):
                     stop.set()
-            self._changed.notify_all()
+            self._finished.notify_all()
 
     def _wait_estimate(self) -> float:
         speed = self._counts.tokens_per_second
@@ -234,13 +239,13 @@ class BatchingReranker(Wrapper):
             try:
                 self._run(picks, stop)
             finally:
-                with self._changed:
+                with self._lock:
                     del self._running[stop]
-                    self._changed.notify_all()
+                    self._finished.notify_all()
 
     def _next(self) -> tuple[list[Pick], threading.Event] | None:
         """Wait for a batch to run; ``None`` when this worker is not needed any more."""
-        with self._changed:
+        with self._lock:
             while True:
                 for job, reason in self._queue.stopped():
                     self._counts.dropped += 1
@@ -255,9 +260,9 @@ class BatchingReranker(Wrapper):
                     if self._queue:
                         self._wake_worker()
                     return picks, stop
-                self._changed.notify_all()
+                self._finished.notify_all()
                 self._idle += 1
-                awake = self._open and self._changed.wait(_IDLE_S)
+                awake = self._open and self._arrived.wait(_IDLE_S)
                 self._idle -= 1
                 if not awake and not self._queue:
                     self._threads.discard(threading.current_thread())
@@ -277,7 +282,7 @@ class BatchingReranker(Wrapper):
         except BaseException as error:
             self._run_apart(picks, stop, error)
             return
-        with self._changed:
+        with self._lock:
             self._counts.add_batch(len(pairs), tokens, time.monotonic() - started, self._batch_tokens)
         offset = 0
         for job, span in picks:
@@ -296,7 +301,7 @@ class BatchingReranker(Wrapper):
             if reason is not None:
                 self._end(job, reason)
                 continue
-            with self._changed:
+            with self._lock:
                 self._counts.reruns += 1
             pairs = [job.request.pairs[position] for position in span]
             try:
@@ -311,7 +316,7 @@ class BatchingReranker(Wrapper):
         return checked_batch(self.inner.score_pairs(request), len(request.pairs), self.label)
 
     def _deliver(self, job: Job, span: range, batch: ScoreBatch) -> None:
-        with self._changed:
+        with self._lock:
             if job.future.done():
                 return
             job.running -= 1
@@ -336,7 +341,7 @@ class BatchingReranker(Wrapper):
         return self._score(job.request)
 
     def _end(self, job: Job, error: BaseException) -> None:
-        with self._changed:
+        with self._lock:
             self._queue.remove(job)
             self._fail(job, error)
 
