@@ -356,7 +356,7 @@ def test_idle_workers_sleep(pool: ThreadPoolExecutor) -> None:
     backend = Gated()
     with BatchingReranker(backend, max_batch_tokens=1, workers=3) as reranker:
         calls = [pool.submit(reranker.get_scores, "q", [f"{n}"]) for n in range(3)]
-        assert all([backend.entered.acquire(timeout=10) for _ in calls])
+        assert all(backend.entered.acquire(timeout=10) for _ in calls)
         backend.gate.set()
         assert [call.result(10) for call in calls] == [[0.0], [1.0], [2.0]]
         before = time.process_time()
