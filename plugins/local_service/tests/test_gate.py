@@ -198,11 +198,13 @@ class TestTelling:
         """Unless texts are asked for."""
         caplog.set_level(logging.DEBUG)
         answer = serve().post("/v2/rerank", BODY)
+        wait_until(lambda: any(getattr(record, "route", "") == "/v2/rerank" for record in caplog.records))
         (line,) = [record for record in caplog.records if getattr(record, "route", "") == "/v2/rerank"]
         assert (line.status, line.dialect, line.documents, line.model) == (200, "documents", 1, "fake")  # type: ignore[attr-defined]
         assert line.request_id == answer.headers["x-request-id"]  # type: ignore[attr-defined]
         assert "secret" not in str([vars(record) for record in caplog.records])
         serve(log_texts=True).post("/v2/rerank", BODY)
+        wait_until(lambda: "secret passage" in str([vars(record) for record in caplog.records]))
         assert "secret passage" in str([vars(record) for record in caplog.records])
 
     def test_metrics(self, serve: Callable[..., Served]) -> None:
@@ -211,6 +213,7 @@ class TestTelling:
         server.post("/v2/rerank", BODY)
         server.post("/v2/rerank", BODY | {"model": "nobody"})
         server.post("/rerank", {"query": "q", "texts": ["q", "z"]})
+        wait_until(lambda: 'route="/rerank",status="200"} 1.0' in server.http.get("/metrics").text)
         text = server.http.get("/metrics").text
         for line in (
             'rerankit_requests_total{dialect="documents",route="/v2/rerank",status="200"} 1.0',
@@ -228,6 +231,13 @@ class TestTelling:
             assert line in text, line
         assert "rerankit_batching_batch_fill" in text
         assert "secret" not in text
+
+
+def wait_until(seen: Callable[[], bool]) -> None:
+    """The service tells of a request once its answer is sent, so the caller may have it first."""
+    deadline = time.monotonic() + 10
+    while not seen() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 async def test_a_timeout_header_that_is_none(served: Served) -> None:
