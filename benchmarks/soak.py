@@ -3,7 +3,7 @@
     python benchmarks/soak.py                                   # 2,000 requests on a small model made here
     python benchmarks/soak.py --engine openvino --requests 500
 
-Prints the resident memory over time, and by how much it grew after the warm-up (the first fifth). The model is a
+Prints the resident memory over time, and by how much it grew after the warm-up (the first tenth). The model is a
 BERT of 2 layers, so that the requests are many rather than long; documents have 5 to 600 tokens, requests 1 to 64.
 """
 
@@ -21,7 +21,7 @@ from peers_models import QUERY, SHAPES, make_model, make_passages
 
 from rerankit_crossencoder import CrossEncoderReranker
 
-WARM_UP = 5  # a fifth: until then matrix libraries still meet new shapes
+WARM_UP = 10  # a tenth: matrix libraries meet new shapes at first
 LIMIT = 1.05
 
 
