@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("selenium", reason="pip install selenium")
 
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -39,7 +40,9 @@ def opened(browser: Any, url: str) -> Any:
 
 
 def until(browser: Any, condition: Callable[[], object]) -> None:
-    WebDriverWait(browser, 10).until(lambda _: condition())
+    # The page draws its list anew while it is looked at.
+    redrawn = (StaleElementReferenceException, IndexError)
+    WebDriverWait(browser, 10, ignored_exceptions=redrawn).until(lambda _: condition())
 
 
 def text(browser: Any, name: str) -> str:
