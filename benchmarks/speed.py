@@ -34,7 +34,7 @@ def main() -> None:
         return
     options = parser.parse_args()
     passages = make_passages(options.passages)
-    folder = make_model("minilm", peers.CACHE / "models" / "minilm")
+    folder = make_model("minilm", peers.CACHE / "models")
     names = [f"service:{options.service}"] + ["st"] * options.peer
     contenders = [found for name in names if (found := peers.started(name, folder, passages, options.threads))]
     if len(contenders) < len(names):
