@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from rerankit_mini.forking import computing, never_free_in_children
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -57,7 +59,9 @@ class Encoder:
         # All inference runs in one thread of its own: OpenVINO ties its thread pool to the threads that call it, and
         # a child of a thread that has computed would wait for ever for workers that the fork did not copy.
         self._worker = ThreadPoolExecutor(1, "rerankit-mini")
-        self._request = self._worker.submit(self._compiled, core, options).result()
+        with computing():
+            self._request = self._worker.submit(self._compiled, core, options).result()
+        never_free_in_children(self._request)
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -94,7 +98,8 @@ class Encoder:
         for row, window in enumerate(windows):
             ids[row, : len(window) + 2] = (_CLS, *window, _SEP)
             mask[row, : len(window) + 2] = 1
-        hidden = self._worker.submit(self._infer, ids, mask).result()
+        with computing():
+            hidden = self._worker.submit(self._infer, ids, mask).result()
         return [hidden[row, : len(window) + 2] for row, window in enumerate(windows)]
 
     @staticmethod

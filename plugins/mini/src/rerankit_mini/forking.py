@@ -1,0 +1,60 @@
+"""What it takes to fork a process that computes with OpenVINO, as an application does that forks for every question.
+
+A child has only the thread that forked. So that it can use OpenVINO again, with threads of its own:
+
+* no fork happens while OpenVINO computes, nor just after: its threads look round for more work for a moment, and a
+  lock that one of them holds at the fork stays locked in the child for ever;
+* what the child inherits is never used there, nor freed: the destructor would wait for threads that are not there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["computing", "never_free_in_children"]
+
+_SETTLE_SECONDS = 0.05
+"""After this long without work OpenVINO's threads sleep. Forking at once after work hung about one child in 80."""
+
+_lock = threading.Lock()
+_last_used = -_SETTLE_SECONDS
+_kept: list[object] = []
+
+
+@contextmanager
+def computing() -> Iterator[None]:
+    """Around everything that OpenVINO does: one caller at a time, and forks wait for its end."""
+    global _last_used
+    with _lock:
+        try:
+            yield
+        finally:
+            _last_used = time.monotonic()
+
+
+def never_free_in_children(thing: object) -> None:
+    """Leave ``thing`` in memory in forked children, even when their interpreter ends."""
+    _kept.append(thing)
+
+
+def _before() -> None:
+    _lock.acquire()
+    time.sleep(max(0.0, _last_used + _SETTLE_SECONDS - time.monotonic()))
+
+
+def _in_child() -> None:
+    for thing in _kept:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+    _kept.clear()
+    # The tokenizers library would do the same at its next use, with a warning.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_lock.release, after_in_child=_in_child)
