@@ -19,7 +19,7 @@ from contextlib import contextmanager
 __all__ = ["computing", "never_free_in_children"]
 
 _SETTLE_SECONDS = 0.05
-"""After this long without work OpenVINO's threads sleep. Forking at once after work hung about one child in 80."""
+"""After this long without work OpenVINO's threads sleep. Forked at once after work, a child sometimes hung."""
 
 _lock = threading.Lock()
 _last_used = -_SETTLE_SECONDS
