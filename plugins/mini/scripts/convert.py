@@ -28,16 +28,24 @@ HIDDEN, HEADS, LAYERS = 384, 12, 6
 
 
 class Graph:
-    """The BERT encoder over ``weights``: token ids and mask -> hidden states (batch, tokens, 384)."""
+    """The BERT encoder over ``weights``, and the comparison with a query.
+
+    Inputs: token ids and mask, (batch, tokens); the query's unit token vectors, (query tokens, 384). Outputs: hidden
+    states, (batch, tokens, 384); the best cosine of each query token, (batch, query tokens); the sum of the hidden
+    states, (batch, 384). Comparing here leaves nothing large to be copied out.
+    """
 
     def __init__(self, weights: dict[str, Any], *, eight_bits: bool) -> None:
-        self.weights = weights
+        # Attention's scale, once and for all.
+        scale = np.float32(math.sqrt(HEADS / HIDDEN))
+        self.weights = {name: value * scale if ".self.query." in name else value for name, value in weights.items()}
         self.eight_bits = eight_bits
 
     def model(self) -> Any:
         """The whole graph, with dynamic batch and length."""
         ids = op.parameter([-1, -1], np.int32, name="ids")
         mask = op.parameter([-1, -1], np.int32, name="mask")
+        query = op.parameter([-1, HIDDEN], np.float32, name="query")
         length = op.gather(op.shape_of(ids, "i32"), _int(1), _int(0))
         positions = op.range(_int(0), length, _int(1), "i32")
         x = op.add(
@@ -46,19 +54,27 @@ class Graph:
         )
         x = op.add(x, op.constant(self.weights["embeddings.token_type_embeddings.weight"][:1, None]))
         x = self._norm(x, "embeddings.LayerNorm")
-        hidden_from = op.multiply(
-            op.subtract(op.constant(np.float32(1)), op.convert(mask, "f32")), op.constant(np.float32(-1e4))
-        )
+        hidden_from = op.multiply(op.subtract(_one(), op.convert(mask, "f32")), op.constant(np.float32(-1e4)))
         bias = op.unsqueeze(hidden_from, op.constant(np.array([1, 2], np.int32)))
         for layer in range(LAYERS):
             x = self._layer(x, bias, f"encoder.layer.{layer}")
-        return openvino.Model([op.result(x, name="hidden")], [ids, mask], "all-MiniLM-L6-v2")
+        outputs = [op.result(x, name="hidden"), *self._compared(x, mask, query)]
+        return openvino.Model(outputs, [ids, mask, query], "all-MiniLM-L6-v2")
+
+    @staticmethod
+    def _compared(x: Any, mask: Any, query: Any) -> list[Any]:
+        present = op.unsqueeze(op.convert(mask, "f32"), _int(2))
+        cosines = op.divide(op.matmul(x, query, False, True), op.reduce_l2(x, _int(2), True))
+        # A cosine is never below -1, so that padding is never the best.
+        best = op.reduce_max(op.add(cosines, op.multiply(op.subtract(present, _one()), op.constant(np.float32(4)))), _int(1))
+        total = op.reduce_sum(op.multiply(x, present), _int(1))
+        return [op.result(best, name="best"), op.result(total, name="total")]
 
     def _layer(self, x: Any, bias: Any, name: str) -> Any:
         attention = f"{name}.attention"
         joined = self._linear(x, *(f"{attention}.self.{part}" for part in ("query", "key", "value")))
         query, key, value = (_heads(part) for part in op.split(joined, _int(2), 3).outputs())
-        mixed = op.scaled_dot_product_attention(query, key, value, bias, op.constant(np.float32(1 / math.sqrt(32))))
+        mixed = op.matmul(op.softmax(op.add(op.matmul(query, key, False, True), bias), -1), value, False, False)
         flat = op.reshape(op.transpose(mixed, _order()), op.constant(np.array([0, 0, HIDDEN], np.int64)), True)
         x = self._norm(op.add(x, self._linear(flat, f"{attention}.output.dense")), f"{attention}.output.LayerNorm")
         inner = op.gelu(self._linear(x, f"{name}.intermediate.dense"), "erf")
@@ -72,11 +88,8 @@ class Graph:
     def _matrix(self, weight: Any) -> Any:
         if not self.eight_bits:
             return op.constant(weight)
-        # Unsigned with a zero point of 128: the form whose decompression OpenVINO fuses into its matrix kernels.
         quantised, scale = _quantised(weight)
-        shifted = op.convert(op.constant((quantised.astype(np.int16) + 128).astype(np.uint8)), "f32")
-        zero = op.convert(op.constant(np.full((len(weight), 1), 128, np.uint8)), "f32")
-        return op.multiply(op.subtract(shifted, zero), op.constant(scale))
+        return op.multiply(op.convert(op.constant(quantised), "f32"), op.constant(scale))
 
     def _embedding(self, ids: Any, name: str) -> Any:
         table = self.weights[f"embeddings.{name}.weight"]
@@ -104,6 +117,10 @@ def _heads(x: Any) -> Any:
 
 def _order() -> Any:
     return op.constant(np.array([0, 2, 1, 3], np.int64))
+
+
+def _one() -> Any:
+    return op.constant(np.float32(1))
 
 
 def _int(value: int) -> Any:

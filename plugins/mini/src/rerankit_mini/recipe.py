@@ -20,9 +20,9 @@ from rerankit_mini.encoder import Vectors
 
 __all__ = ["WINDOW", "DocumentMatch", "Query", "logit", "probability", "windows"]
 
-WINDOW = 254
-"""Tokens of a window; with the two special ones, the 256 the model was trained with."""
-_OVERLAP = 32
+WINDOW = 126
+"""Tokens of a window; with the two special ones, the 128 the model was trained with. Attention costs the square of it."""
+_OVERLAP = 16
 
 _MAXSIM = 3.0
 _SLOPE, _INTERCEPT = 2.055, -6.153
@@ -73,10 +73,10 @@ class DocumentMatch:
         self.best = np.full(len(self.query.tokens), -1.0, np.float32)
         self.total = np.zeros(self.query.mean.shape, np.float32)
 
-    def add(self, vectors: Vectors) -> None:
-        """One more window of the document."""
-        self.total += vectors.sum(0)
-        self.best = np.maximum(self.best, (self.query.tokens @ _unit(vectors).T).max(1))
+    def add(self, best: Vectors, total: Vectors) -> None:
+        """One more window: the best cosine of each query token, (count,), and the sum of its vectors, (384,)."""
+        self.best = np.maximum(self.best, best)
+        self.total += total
 
     def similarity(self) -> float:
         """Pooled cosine plus weighted MaxSim, in [-4, 4]."""
