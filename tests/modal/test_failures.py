@@ -222,6 +222,20 @@ def test_doctor_says_what_to_do_about_an_unreachable_server(loopback: LocalModal
     assert "status.modal.com" in done.stdout
 
 
+def test_an_image_that_cannot_be_built_names_its_log(loopback: LocalModal, models: dict[str, Path]) -> None:
+    """A package that is not there: nothing is deployed, and modal's command shows why."""
+    wrong = {"RERANKIT_MODAL_PACKAGES": "/root/absent.whl", "RERANKIT_MODAL_MODEL": str(models["other"])}
+    done = run(
+        ["rerankit", "modal", "deploy"],
+        {**loopback.environment, **wrong, "RERANKIT_MODAL_APP_NAME": "unbuilt"},
+        succeeds=False,
+    )
+    assert done.returncode == 5
+    assert "an image could not be built" in done.stderr
+    assert "modal image logs im-" in done.stderr
+    assert "unbuilt" not in loopback.control.deployed
+
+
 @pytest.mark.slow
 def test_deploying_to_an_unreachable_server_says_so(loopback: LocalModal, closed_port: str) -> None:
     """Without a traceback, before anything is built; takes the 10 s that a connection may."""
