@@ -148,22 +148,3 @@ def test_the_script_can_be_run_without_deploying(local_modal: LocalModal) -> Non
     """``modal run`` makes an app for the length of its entrypoint."""
     done = run(["modal", "run", str(APPS / "sample.py")], local_modal.environment)
     assert "entrypoint heard: hello" in done.stdout
-
-
-async def test_a_server_that_goes_away_loses_the_call(
-    tmp_path: Path, image_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A call in flight comes back with nothing; modal tries for half a minute, so callers need their own deadline."""
-    with LocalModal(tmp_path, image_cache) as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        run(["modal", "deploy", str(APPS / "sample.py")], server.environment)
-        client = await modal.Client.from_credentials.aio(
-            server.environment["MODAL_TOKEN_ID"], server.environment["MODAL_TOKEN_SECRET"]
-        )
-        call = asyncio.ensure_future(method(client, "Warm.crowd").remote.aio(20))
-        await asyncio.sleep(2)
-        server.stop()
-    with pytest.raises((TimeoutError, modal.exception.Error)):
-        await asyncio.wait_for(call, 2)
-    await client.close.aio()

@@ -7,6 +7,8 @@ import contextlib
 import json
 import multiprocessing
 import os
+import shutil
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,7 @@ from rerankit_modal import ModalReranker
 
 from .conftest import run
 from .control_plane import LocalModal
+from .control_plane.state import Pool
 from .models import TEXT
 
 QUERY = "what is a panda"
@@ -69,6 +72,21 @@ def test_the_function_for_existing_callers_gives_a_plain_list(
     assert scores == pytest.approx(expected, abs=1e-5)
 
 
+def scorers(server: LocalModal, app: str) -> Pool:
+    """The containers with the model."""
+    functions = server.control.deployed[app].functions.values()
+    (found,) = (pool for pool in map(server.control.pools.__getitem__, functions) if "Scorer" in pool.name)
+    return found
+
+
+def inputs_before(pool: Pool, count: int) -> int:
+    """How many inputs wait or run there, once there are ``count`` or a minute has passed."""
+    deadline = time.monotonic() + 60
+    while (there := len(pool.queue) + pool.inputs_running) < count and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return there
+
+
 def warm_containers(server: LocalModal, app: str) -> int:
     """How many containers with the model are up, once two are or a minute has passed."""
     deadline = time.monotonic() + 60
@@ -100,6 +118,27 @@ async def test_twenty_concurrent_calls_share_batches(loopback: LocalModal, deplo
     assert batches < calls
 
 
+async def test_the_front_hands_on_twenty_inputs_at_once(
+    loopback: LocalModal, deployment: str, client: modal.Client
+) -> None:
+    """None waits for another's answer: while the model stands still, all twenty lie before it."""
+    assert await asyncio.to_thread(warm_containers, loopback, deployment) == 2
+    function = modal.Function.from_name(deployment, "inference_api", client=client)
+    await function.remote.aio(QUERY, PASSAGES)
+    scorer = scorers(loopback, deployment)
+    processes = [container.process for container in scorer.running if container.process is not None]
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    calls = [asyncio.ensure_future(function.remote.aio(QUERY, PASSAGES)) for _ in range(20)]
+    try:
+        assert await asyncio.to_thread(inputs_before, scorer, 20) == 20
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+    answers = await asyncio.gather(*calls)
+    assert answers == [pytest.approx(answers[0], abs=1e-5)] * 20
+
+
 async def _figures(reranker: ModalReranker) -> dict[str, dict[str, int]]:
     """The counts of both containers, told apart by their names."""
     found: dict[str, dict[str, int]] = {"accepted": {}, "batches": {}}
@@ -122,6 +161,14 @@ def test_a_stream_may_be_left_early(reranker: ModalReranker) -> None:
     """Whoever has seen enough stops asking."""
     with contextlib.closing(reranker.stream_scores(QUERY, PASSAGES)) as parts:
         assert len(next(parts)) == 3
+
+
+async def test_a_stream_ends_at_its_deadline_in_the_container(loopback: LocalModal, deployment: str) -> None:
+    """Whoever has left is not computed for any longer."""
+    async with ModalReranker(deployment) as reranker:
+        pairs = [[QUERY, passage] for passage in PASSAGES]
+        answers = [a async for a in reranker.engine.stream("Scorer.stream", pairs, 1, 0.0, seconds=30)]
+    assert [answer["error"]["code"] for answer in answers] == ["deadline_exceeded"]
 
 
 def test_three_mebibytes_of_passages(reranker: ModalReranker) -> None:
@@ -167,12 +214,7 @@ def test_containers_answer_in_plain_data(loopback: LocalModal, deployment: str) 
 
 def test_a_container_has_what_its_image_declares_and_no_more(loopback: LocalModal, deployment: str) -> None:
     """Our wheels with their entry points are installed; what tests need is not; no token is in the environment."""
-    pool = next(
-        pool
-        for pool in loopback.control.pools.values()
-        if pool.app.deployed_name == deployment and "Scorer" in pool.name
-    )
-    layer = loopback.control.builds[pool.definition.image_id].result()
+    layer = loopback.control.builds[scorers(loopback, deployment).definition.image_id].result()
     packages = {path.name.partition("-")[0] for path in layer.venv.glob("lib/python*/site-packages/*.dist-info")}
     assert {"rerankit", "rerankit_modal", "rerankit_crossencoder", "torch"} <= packages
     assert not {"pytest", "hypothesis", "schemathesis"} & packages
@@ -227,6 +269,25 @@ def test_the_cheap_profile_scales_to_zero_and_another_model_takes_over(
         second = patient.rerank(QUERY, PASSAGES)
     assert (first.model, second.model) == ("sensible", "other")
     assert [document.score for document in first] != [document.score for document in second]
+
+
+def test_a_model_that_cannot_be_loaded_is_told_in_plain_words(
+    loopback: LocalModal, models: dict[str, Path], tmp_path: Path
+) -> None:
+    """What ended the start reaches the caller, as text: modal pickles it, so it is no class of ours or of torch's."""
+    broken = shutil.copytree(models["other"], tmp_path / "broken")
+    (broken / "model.safetensors").unlink()
+    variables = {
+        **loopback.environment,
+        "RERANKIT_MODAL_APP_NAME": "broken",
+        "RERANKIT_MODAL_MIN_CONTAINERS": "0",
+        "RERANKIT_MODAL_MODEL": str(broken),
+    }
+    run(["rerankit", "modal", "deploy"], variables)
+    told = run(["rerankit", "modal", "status", "--wake"], variables, succeeds=False)
+    assert told.returncode == 5
+    assert "the deployment 'broken' failed: RuntimeError: ModelNotFoundError: " in told.stderr
+    assert "modal app logs broken" in told.stderr
 
 
 def test_status_tells_model_containers_and_self_test(loopback: LocalModal, deployment: str) -> None:

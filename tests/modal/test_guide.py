@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from rerankit_modal.arguments import ModalArguments
+from rerankit_modal.settings import DeploymentSettings
+
 from .control_plane import LocalModal
 from .hub import COMMIT, model_hub
 
@@ -20,11 +23,16 @@ NOT_RUN = {
     'pip install "rerankit[modal]"': "tests/packaging installs every extra from built wheels",
     "modal token new": "opens a browser",
 }
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def blocks(language: str) -> list[str]:
     return [body for name, body in BLOCK.findall(GUIDE.read_text()) if name == language]
+
+
+def _on_path() -> dict[str, str]:
+    """The environment, with this interpreter's commands first."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +61,7 @@ def output(tmp_path_factory: pytest.TempPathFactory, image_cache: Path, models: 
             "RERANKIT_MODAL_MODEL": str(models["sensible"]),
             "RERANKIT_MODAL_MIN_CONTAINERS": "1",  # each takes this machine's two cores while it starts
             "HF_ENDPOINT": hub,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": _on_path()["PATH"],
             "COLUMNS": "200",
         }
         done = subprocess.run(
@@ -75,6 +83,26 @@ def _model_files(server: LocalModal) -> str:
     homes = server.on_loop(lambda: {build.result().home for build in server.control.builds.values()})
     files = {path for home in homes for path in (home / "model").rglob("*") if ".cache" not in path.parts}
     return " ".join(sorted({path.name for path in files}))
+
+
+def test_every_setting_and_argument_is_in_the_guide() -> None:
+    """... with its default, where that is a plain value; and no other is."""
+    rows = dict(re.findall(r"^\| `(\w+)` \| `?(.*?)`? \|", GUIDE.read_text(), re.MULTILINE))
+    fields = {f"RERANKIT_MODAL_{name.upper()}": field for name, field in DeploymentSettings.model_fields.items()}
+    fields |= ModalArguments.model_fields
+    assert set(rows) == set(fields)
+    defaults = {name: field.default for name, field in fields.items() if name != "RERANKIT_MODAL_MODEL"}
+    plain = {name: f"{d:g}" if isinstance(d, float) else str(d) for name, d in defaults.items() if d}
+    assert {name: rows[name] for name in plain} == plain
+
+
+@pytest.mark.slow
+def test_the_guide_can_be_tried_without_an_account() -> None:
+    """The command of its section on that."""
+    (command,) = blocks("")
+    done = subprocess.run(["sh", "-euc", command], cwd=ROOT, env=_on_path(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "self-test" in done.stdout
 
 
 def test_what_is_not_run_is_in_the_guide() -> None:
@@ -114,6 +142,15 @@ def test_commands_do_what_the_guide_says(output: dict[str, str], command: str, e
     """Each block ran without an error, and printed what it is there for."""
     (text,) = [text for first, text in output.items() if first.startswith(command)]
     assert expected in text
+
+
+def test_the_configuration_of_the_guide_reranks(loopback: LocalModal, deployment: str, tmp_path: Path) -> None:
+    """Its section "Use", as it stands, without the rest of the guide."""
+    (block,) = (block for block in blocks("sh") if block.startswith("cat > rerankit.json"))
+    done = subprocess.run(["sh", "-euc", block], cwd=tmp_path, env=_on_path(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a bear that eats bamboo" in done.stdout
+    assert "✓ modal" in done.stdout
 
 
 def test_the_python_of_the_guide_runs(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from rerankit import load_reranker
 from rerankit.errors import InvalidArgumentError, ModelNotFoundError, OutOfMemoryError, ProtocolError, RerankitError
@@ -176,9 +177,9 @@ def test_published_scores_are_compared(model_folder: Folder, monkeypatch: pytest
             reranker.diagnose()
 
 
-def compiled(folder: Path, backend: Any) -> CompiledEngine:
+def compiled(folder: Path, backend: Any, precision: str = "float32") -> CompiledEngine:
     arguments = CrossEncoderArguments(model_name_or_path=str(folder))
-    return CompiledEngine(loading.load_cross_encoder(arguments, "float32", "cpu"), backend=backend)
+    return CompiledEngine(loading.load_cross_encoder(arguments, precision, "cpu"), backend=backend)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -227,6 +228,81 @@ def test_a_compiler_that_fails_is_reported_once(
     engine.logits(ids * 9, types * 9)
     assert len(calls) == tried
     assert caplog.text.count("torch.compile is not used") == 1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(
+    ("error", "raises", "failed"),
+    [(ValueError("an illegal address"), False, True), (RuntimeError("CUDA out of memory"), True, False)],
+)
+def test_a_compiled_model_that_fails_later_is_not_used_any_more(
+    error: Exception, raises: bool, failed: bool, model_folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The request is served eagerly, and all after it; but memory that ran out is the batch's fault, and told."""
+    faults: list[Exception] = []
+
+    def backend(graph: Any, inputs: list[Any]) -> Any:
+        def run(*tensors: Any) -> Any:
+            if faults:
+                raise faults[0]
+            return graph(*tensors)
+
+        return run
+
+    engine = compiled(model_folder("bert"), backend)
+    ids, types = [[2, 9, 3]], [[0, 0, 0]]
+    expected = engine.logits(ids, types)
+    wait_for(lambda: bool(engine.ready))
+    faults.append(error)
+    with caplog.at_level(logging.WARNING, "rerankit_crossencoder"):
+        if raises:
+            with pytest.raises(RuntimeError, match="out of memory"):
+                engine.logits(ids, types)
+        else:
+            assert engine.logits(ids, types) == pytest.approx(expected)
+            assert engine.logits(ids, types) == pytest.approx(expected)
+    assert engine.failed is failed
+    assert caplog.text.count("torch.compile is not used") == failed
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+def test_compilation_is_tried_again_after_memory_ran_out(model_folder: Folder) -> None:
+    """The shape is compiled when it comes again; nothing is given up for good."""
+    faults = [RuntimeError("CUDA out of memory")]
+
+    def backend(graph: Any, inputs: list[Any]) -> Any:
+        def run(*tensors: Any) -> Any:
+            if faults:
+                raise faults.pop()
+            return graph(*tensors)
+
+        return run
+
+    engine = compiled(model_folder("bert"), backend)
+    ids, types = [[2, 9, 3]], [[0, 0, 0]]
+    engine.logits(ids, types)
+    wait_for(lambda: not faults)
+
+    def ready() -> bool:
+        engine.logits(ids, types)
+        return bool(engine.ready)
+
+    wait_for(ready)
+    assert not engine.failed
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("name", ["bert", "roberta", "deberta-v3"])
+def test_logits_are_finer_than_the_models_precision(name: str, model_folder: Folder) -> None:
+    """In a model of bfloat16 the head computes in float32, eager and compiled: near logits are no ties."""
+    engine = compiled(model_folder(name), "aot_eager", "bfloat16")
+    ids = [[2, *range(9, 9 + count), 3] for count in range(32, 0, -1)]
+    types = [[0] * len(row) for row in ids]
+    eager = engine.logits(ids, types)
+    wait_for(lambda: bool(engine.ready) or engine.failed)
+    for logits in (eager, engine.logits(ids, types)):
+        assert (torch.from_numpy(logits).bfloat16().float().numpy() != logits).mean() > 0.9
+    assert not engine.failed
 
 
 @pytest.mark.slow

@@ -37,6 +37,22 @@ def test_a_price_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(done.stdout)["price_per_hour"] == pytest.approx(3.60, rel=0.05)
 
 
+@pytest.mark.parametrize("amount", ["-1", "nan", "inf", "many"])
+def test_only_amounts_are_traffic(amount: str) -> None:
+    """What is no number of requests is refused, and the option named."""
+    done = CliRunner().invoke(cli, ["modal", "cost", "--requests-per-day", amount])
+    assert done.exit_code == 2
+    assert "--requests-per-day" in done.output
+
+
+def test_scaling_to_zero_is_one_row_where_it_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing to compare it with."""
+    monkeypatch.setenv("RERANKIT_MODAL_MIN_CONTAINERS", "0")
+    done = CliRunner().invoke(cli, ["modal", "cost"])
+    assert "scaling to zero" in done.output
+    assert "kept warm" not in done.output
+
+
 def test_deploying_without_a_token_says_how_to_get_one() -> None:
     """Before anything is built."""
     done = CliRunner().invoke(cli, ["modal", "deploy"])

@@ -54,7 +54,7 @@ def test_scaling_to_zero_never_costs_more_than_warm_containers(traffic: Traffic,
     assert zero.dollars <= kept.dollars * (1 + 1e-9)
 
 
-@given(traffics, st.floats(60, 3600))
+@given(traffics, st.floats(2, 3600))
 def test_the_break_even_is_where_a_container_is_nearly_always_up(traffic: Traffic, window_s: float) -> None:
     """At the break-even, scaling to zero pays 95 % of the day."""
     even = keeps_itself_warm(traffic, window_s=window_s)

@@ -57,6 +57,14 @@ def test_another_model_of_the_hub_must_be_pinned(monkeypatch: pytest.MonkeyPatch
     read_settings().require_pinned()
 
 
+@pytest.mark.parametrize("path", ["./nowhere", "/nowhere/at/all", "~/nowhere"])
+def test_a_folder_that_is_not_there_is_no_name_on_the_hub(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """A slip in a path is told as one."""
+    monkeypatch.setenv("RERANKIT_MODAL_MODEL", path)
+    with pytest.raises(InvalidArgumentError, match=f"there is no folder '{path}'"):
+        read_settings().require_pinned()
+
+
 def test_a_local_folder_needs_no_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Its files are what is deployed."""
     monkeypatch.setenv("RERANKIT_MODAL_MODEL", str(tmp_path))

@@ -59,6 +59,13 @@ def stuck(query: str, passages: list[str], batch_size: int) -> list[float]:
     return []
 
 
+@app.function(timeout=60, max_containers=1)
+def narrow(query: str, passages: list[str], batch_size: int) -> list[float]:
+    """One request at a time, in one container."""
+    time.sleep(50)
+    return []
+
+
 @app.function()
 def crash(query: str, passages: list[str], batch_size: int) -> list[float]:
     ctypes.string_at(0)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from aiohttp import web
 from google.protobuf.empty_pb2 import Empty
-from grpclib import GRPCError, Status
 from modal_proto import api_pb2 as pb
 
-from .wire import Service, found, new_id
+from .wire import Service, new_id
 
 IMAGE_BUILDER_VERSION = "2025.06"
 
@@ -93,12 +92,6 @@ class Account(Service):
     # --- secrets ----------------------------------------------------------------------------------
 
     def SecretGetOrCreate(self, request: pb.SecretGetOrCreateRequest) -> pb.SecretGetOrCreateResponse:
-        secret = f"st-{request.deployment_name}" if request.deployment_name else new_id("st")
-        if request.object_creation_type == pb.OBJECT_CREATION_TYPE_UNSPECIFIED:
-            missing = set(request.required_keys) - set(found(self.secrets, secret, "Secret"))
-            if missing:
-                raise GRPCError(Status.NOT_FOUND, f"Secret is missing key(s): {', '.join(sorted(missing))}")
-        else:
-            self.secrets[secret] = dict(request.env_dict)
-        metadata = pb.SecretMetadata(name=request.deployment_name)
-        return pb.SecretGetOrCreateResponse(secret_id=secret, metadata=metadata)
+        secret = new_id("st")
+        self.secrets[secret] = dict(request.env_dict)
+        return pb.SecretGetOrCreateResponse(secret_id=secret)

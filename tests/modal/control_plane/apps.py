@@ -10,7 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from modal_proto import api_pb2 as pb
 
 from .images import Images
-from .state import App, Container, Deployment, Pool
+from .state import App, Container, Pool
 from .wire import found, new_id
 
 EPHEMERAL = (pb.APP_STATE_EPHEMERAL, pb.APP_STATE_INITIALIZING)
@@ -38,13 +38,7 @@ class Apps(Images):
         return pb.AppCreateResponse(app_id=app.id, app_page_url=self._page(app), app_logs_url=self._page(app))
 
     def AppGetOrCreate(self, request: pb.AppGetOrCreateRequest) -> pb.AppGetOrCreateResponse:
-        app = self.deployed.get(request.app_name)
-        if app is None:
-            if request.object_creation_type == pb.OBJECT_CREATION_TYPE_UNSPECIFIED:
-                self.app_named(request.app_name)
-            app = App(new_id("ap"), request.app_name, pb.APP_STATE_INITIALIZING)
-            self.apps[app.id] = app
-        return pb.AppGetOrCreateResponse(app_id=app.id)
+        return pb.AppGetOrCreateResponse(app_id=self.app_named(request.app_name).id)
 
     def AppGetByDeploymentName(self, request: pb.AppGetByDeploymentNameRequest) -> pb.AppGetByDeploymentNameResponse:
         app = self.deployed.get(request.name)
@@ -64,9 +58,7 @@ class Apps(Images):
             layout.objects.add(object_id=cls, class_handle_metadata=pb.ClassHandleMetadata())
         definitions = [self.pools[function].definition for function in app.functions.values()]
         for dependency in {d.object_id for definition in definitions for d in definition.object_dependencies}:
-            entry = layout.objects.add(object_id=dependency)
-            if dependency.startswith("mo-"):
-                entry.mount_handle_metadata.content_checksum_sha256_hex = dependency
+            layout.objects.add(object_id=dependency)
         return layout
 
     def AppPublish(self, request: pb.AppPublishRequest) -> pb.AppPublishResponse:
@@ -77,7 +69,14 @@ class Apps(Images):
         if request.name:
             app.deployed_name = request.name
             self.deployed[request.name] = app
-        app.history.append(Deployment(time.time(), request.deployment_tag, request.client_version))
+        deployment = pb.AppDeploymentHistory(
+            app_id=app.id,
+            version=len(app.history) + 1,
+            deployed_at=time.time(),
+            tag=request.deployment_tag,
+            client_version=request.client_version,
+        )
+        app.history.append(deployment)
         for function in {*app.functions.values(), *removed}:
             pool = self.pools[function]
             pool.live, pool.crash_looping = function not in removed, False
@@ -85,7 +84,7 @@ class Apps(Images):
                 container.draining = True  # containers of the version before finish what they have
             self.scale(pool)
         self.notify()
-        return pb.AppPublishResponse(url=self._page(app), deployed_at=app.history[-1].at)
+        return pb.AppPublishResponse(url=self._page(app), deployed_at=deployment.deployed_at)
 
     def AppHeartbeat(self, request: pb.AppHeartbeatRequest) -> Empty:
         return Empty()
@@ -143,19 +142,8 @@ class Apps(Images):
 
     def AppDeploymentHistory(self, request: pb.AppDeploymentHistoryRequest) -> pb.AppDeploymentHistoryResponse:
         app = found(self.apps, request.app_id, "App")
-        histories = [
-            pb.AppDeploymentHistory(
-                app_id=app.id,
-                version=version,
-                deployed_at=deployment.at,
-                tag=deployment.tag,
-                client_version=deployment.client_version,
-                deployed_by="local",
-            )
-            for version, deployment in enumerate(app.history, start=1)
-        ]
         return pb.AppDeploymentHistoryResponse(
-            production_app_version=len(histories), app_deployment_histories=histories[::-1]
+            production_app_version=len(app.history), app_deployment_histories=app.history[::-1]
         )
 
     def TaskList(self, request: pb.TaskListRequest) -> pb.TaskListResponse:

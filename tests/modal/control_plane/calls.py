@@ -13,7 +13,6 @@ from .state import Call, Input
 from .wire import found
 
 FAILURE = pb.GenericResult.GENERIC_STATUS_FAILURE
-SUCCESS = pb.GenericResult.GENERIC_STATUS_SUCCESS
 STREAM_S = 55.0
 """How long a request for streamed values is held open, as in the cloud."""
 
@@ -54,13 +53,7 @@ class Calls(Functions):
     async def FunctionGetOutputs(self, request: pb.FunctionGetOutputsRequest) -> pb.FunctionGetOutputsResponse:
         call = found(self.calls, request.function_call_id, "Function call")
         seen = int((request.last_entry_id or "0-0").split("-")[0])
-
-        def fresh() -> list[pb.FunctionGetOutputsItem]:
-            if request.HasField("start_idx"):
-                return [o for o in call.outputs if request.start_idx <= o.idx <= request.end_idx]
-            return call.outputs[seen:]
-
-        outputs = await self.wait_for(fresh, request.timeout)
+        outputs = await self.wait_for(lambda: call.outputs[seen:], request.timeout)
         return pb.FunctionGetOutputsResponse(
             outputs=outputs,
             idxs=[output.idx for output in outputs],
@@ -95,17 +88,9 @@ class Calls(Functions):
         if entry.container is not None:
             entry.container.inputs.pop(entry.id, None)
             entry.container.idle_since = time.time()
-        counts = entry.call.pool.counts
-        if result.status == SUCCESS:
-            counts.succeeded += 1
-        else:
-            counts.failed += 1
+        calls, good = entry.call.pool.counts.calls, result.status == pb.GenericResult.GENERIC_STATUS_SUCCESS
+        calls.total, calls.succeeded, calls.failed = calls.total + 1, calls.succeeded + good, calls.failed + (not good)
         entry.call.outputs.append(
-            pb.FunctionGetOutputsItem(
-                idx=entry.index,
-                input_id=entry.id,
-                result=result,
-                data_format=data_format,
-            )
+            pb.FunctionGetOutputsItem(idx=entry.index, input_id=entry.id, result=result, data_format=data_format)
         )
         self.notify()

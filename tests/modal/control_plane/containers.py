@@ -15,8 +15,7 @@ from google.protobuf.empty_pb2 import Empty
 from modal_proto import api_pb2 as pb
 
 from .calls import FAILURE, Calls
-from .environments import Layer
-from .state import Call, Container, Input, Pool
+from .state import Container, Input, Pool
 from .wire import CONTAINER_HEADER
 
 CONTAINERS_PER_FUNCTION = 4
@@ -42,7 +41,7 @@ class Containers(Calls):
         container = Container(pool)
         pool.containers[container.id] = self.containers[container.id] = container
         self.container_ids.add(container.id)
-        pool.counts.started += 1
+        pool.counts.containers.container_active_count += 1
         return container
 
     async def watch(self) -> None:
@@ -62,14 +61,11 @@ class Containers(Calls):
 
     # --- the process ------------------------------------------------------------------------------
 
-    async def run_container(self, container: Container, layer: Layer | None = None, home: Path | None = None) -> None:
-        """A container from its start to its end; its home is a copy of the image's, unless one is given."""
-        pool = container.pool
-        definition, folder = pool.definition, self.folder / "containers" / container.id
-        layer = layer or await self.layer(definition.image_id)
-        if home is None:
-            home = folder / "root"
-            await asyncio.to_thread(shutil.copytree, layer.home, home)
+    async def run_container(self, container: Container) -> None:
+        """A container from its start to its end; its home is a copy of the image's."""
+        pool, definition = container.pool, container.pool.definition
+        layer, home = await self.builds[definition.image_id], self.folder / "containers" / container.id / "root"
+        await asyncio.to_thread(shutil.copytree, layer.home, home)
         for mount in definition.mount_ids:
             self.place_mount(mount, home.parent)
         variables = layer.variables_here(home) | self._container_variables(container, home)
@@ -102,7 +98,6 @@ class Containers(Calls):
             function_id=pool.id,
             app_id=pool.app.id,
             function_def=pool.definition,
-            serialized_params=pool.params,
             environment_name="main",
             app_layout=self.layout(pool.app),
         )
@@ -131,7 +126,7 @@ class Containers(Calls):
     def _ended(self, container: Container, code: int) -> None:
         pool, why = container.pool, container.killed_for or f"exit code {code}"
         del pool.containers[container.id], self.containers[container.id]
-        pool.counts.errors += code != 0 and not container.draining
+        pool.counts.containers.container_errors += code != 0 and not container.draining
         ended = pb.GenericResult(status=FAILURE, exception=f"Container {container.id} terminated: {why}")
         for entry in list(container.inputs.values()):
             self.finish(entry, ended)
@@ -154,18 +149,6 @@ class Containers(Calls):
             text = f"Container {container.id} did not start within its startup timeout of {seconds}s"
             container.result = pb.GenericResult(status=TIMEOUT, exception=text)
             self.kill(container, text)
-
-    async def run_build_function(self, function_id: str, layer: Layer, body: pb.FunctionInput) -> pb.GenericResult:
-        """One input, in one container whose home is the image's own."""
-        pool = self.pools[function_id]
-        call = Call(pool, pb.FUNCTION_CALL_INVOCATION_TYPE_SYNC)
-        self.enqueue(call, [pb.FunctionPutInputsItem(input=body)])
-        container = self._add(pool)
-        self.spawn(self.run_container(container, layer, layer.home))
-        await self.wait_for(lambda: call.outputs, pool.timeout)
-        container.draining = True
-        self.notify()
-        return call.outputs[0].result if call.outputs else pb.GenericResult(status=TIMEOUT, exception="timed out")
 
     # --- what a container asks --------------------------------------------------------------------
 

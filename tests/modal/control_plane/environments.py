@@ -13,9 +13,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import distribution
 from pathlib import Path
@@ -28,8 +27,6 @@ from .account import IMAGE_BUILDER_VERSION
 MACHINE = {key: value for key, value in os.environ.items() if key.startswith(("PIP_", "SSL_CERT_", "LANG", "LC_"))}
 """What of this machine's environment a build may see: where pip finds packages, and nothing else."""
 HOME = "/root"
-KEPT_S = 3 * 86_400
-"""Layers in the cache that nobody used for so long are removed."""
 UV = re.compile(r"^/\.uv/uv pip install --python \$\(command -v python\) --compile-bytecode")
 CLIENT_PACKAGES = ("modal", "modal_proto", "modal_version", "synchronicity")
 
@@ -72,9 +69,6 @@ class Environments:
         self.folder, self.cache = folder, cache
         self.client = folder / "client"
         self._install_client()
-        for place in cache.iterdir():
-            if time.time() - place.stat().st_mtime > KEPT_S:
-                shutil.rmtree(place, ignore_errors=True)
 
     def base(self, docker_line: str) -> Layer:
         """An empty environment for ``FROM python:X.Y…``; only the running interpreter's version is to be had."""
@@ -82,7 +76,7 @@ class Environments:
         if not docker_line.startswith(f"FROM python:{here}."):
             raise BuildError(f"the local control plane has Python {here} only, the image starts {docker_line!r}")
         key = _hash([docker_line, sys.version, sys.executable])
-        place = _used(self.cache / key)
+        place = self.cache / key
         if not place.exists():
             with _making(place) as draft:
                 _run([sys.executable, "-m", "venv", str(draft / "venv")], {"PATH": os.environ["PATH"]}, draft)
@@ -103,41 +97,23 @@ class Environments:
         if unknown:
             raise BuildError(f"the local control plane does not run {unknown[0]!r}")
         contents = [f"{name}:{hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in sorted(files.items())]
-        layer = self._next(
-            parent, [*lines, *contents], clone_venv=bool(runs), variables=variables, local=bool(files or secrets)
-        )
-        if not layer.home.parent.exists():
-            with _making(layer.home.parent) as draft:
-                self._start(draft, parent, clone_venv=bool(runs))
+        key = _hash([parent.key, *lines, *contents])
+        downloads_only = parent.downloads_only and not files and not secrets
+        place = (self.cache if downloads_only else self.folder) / key
+        layer = Layer(key, place / "venv" if runs else parent.venv, place / "home", variables, downloads_only)
+        if not place.exists():
+            with _making(place) as draft:
+                shutil.copytree(parent.home, draft / "home")
+                if runs:
+                    shutil.copytree(parent.venv, draft / "venv", symlinks=True, copy_function=_link)
                 for name, path in files.items():
                     _place(path, name, draft / "home")
                 environment = Layer("", draft / "venv", draft / "home", variables).variables_here(draft / "home")
-                if layer.downloads_only:
+                if downloads_only:
                     runs = [*runs, "python -m compileall -q -j 0 $VIRTUAL_ENV/lib || true"]
                 for command in runs:
                     _run(["sh", "-c", command], {**MACHINE, **environment, **secrets}, draft / "home")
         return layer
-
-    def after_function(self, parent: Layer, definition: bytes) -> Layer:
-        """A layer whose home a build function is about to write into."""
-        layer = self._next(parent, [definition.hex()], clone_venv=False, variables=parent.variables, local=True)
-        if not layer.home.exists():
-            shutil.copytree(parent.home, layer.home)
-        return layer
-
-    def _next(
-        self, parent: Layer, parts: list[str], *, clone_venv: bool, variables: Mapping[str, str], local: bool
-    ) -> Layer:
-        key = _hash([parent.key, *parts])
-        downloads_only = parent.downloads_only and not local
-        place = _used((self.cache if downloads_only else self.folder) / key)
-        venv = place / "venv" if clone_venv else parent.venv
-        return Layer(key, venv, place / "home", variables, downloads_only)
-
-    def _start(self, draft: Path, parent: Layer, *, clone_venv: bool) -> None:
-        shutil.copytree(parent.home, draft / "home")
-        if clone_venv:
-            shutil.copytree(parent.venv, draft / "venv", symlinks=True, copy_function=_link)
 
     def _install_client(self) -> None:
         """What Modal mounts into every container: its client at /pkg, the client's dependencies at the path's end.
@@ -196,13 +172,6 @@ def _run(command: list[str], environment: Mapping[str, str], folder: Path) -> No
 
 def _hash(parts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:22]
-
-
-def _used(place: Path) -> Path:
-    """``place``, marked as still needed where it is there."""
-    with suppress(FileNotFoundError):
-        os.utime(place)
-    return place
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from grpclib import GRPCError, Status
 from modal_proto import api_pb2 as pb
 
 from .logs import Logs
@@ -12,34 +11,22 @@ from .wire import found, new_id
 
 class Functions(Logs):
     def FunctionPrecreate(self, request: pb.FunctionPrecreateRequest) -> pb.FunctionPrecreateResponse:
-        pool = self._pool(request.app_id, request.existing_function_id, request.function_name)
+        pool = self._pool(request.app_id, request.existing_function_id)
         return pb.FunctionPrecreateResponse(function_id=pool.id, handle_metadata=_describe(pool, request))
 
     def FunctionCreate(self, request: pb.FunctionCreateRequest) -> pb.FunctionCreateResponse:
-        if request.HasField("function_data"):  # gpu=[...]: a list of definitions, the preferred one first
-            data = request.function_data
-            definition = data.ranked_functions[0].function
-        else:
-            definition = request.function
-            data = pb.FunctionData(
-                function_name=definition.function_name,
-                timeout_secs=definition.timeout_secs,
-                is_class=definition.is_class,
-                method_definitions=definition.method_definitions,
-                ranked_functions=[pb.FunctionData.RankedFunction(function=definition)],
-            )
-        pool = self._pool(request.app_id, request.existing_function_id, definition.function_name)
-        pool.definition, pool.data = definition, data
+        pool = self._pool(request.app_id, request.existing_function_id)
+        pool.definition = request.function
         return pb.FunctionCreateResponse(
             function_id=pool.id,
-            function=definition,
-            function_data=data,
-            handle_metadata=_describe(pool, definition),
+            function=request.function,
+            function_data=_ranked(request.function),
+            handle_metadata=_describe(pool, request.function),
         )
 
-    def _pool(self, app: str, existing: str, name: str) -> Pool:
+    def _pool(self, app: str, existing: str) -> Pool:
         function = existing or new_id("fu")
-        return self.pools.setdefault(function, Pool(function, self.apps[app], name))
+        return self.pools.setdefault(function, Pool(function, self.apps[app]))
 
     def ClassCreate(self, request: pb.ClassCreateRequest) -> pb.ClassCreateResponse:
         cls = request.existing_class_id or new_id("cs")
@@ -50,21 +37,21 @@ class Functions(Logs):
         return pb.ClassGetResponse(class_id=cls, handle_metadata=pb.ClassHandleMetadata())
 
     def FunctionGet(self, request: pb.FunctionGetRequest) -> pb.FunctionGetResponse:
-        app = self.app_named(request.app_name)
-        if request.object_tag in app.classes:
-            reason = pb.FunctionLookupError(reason=pb.FunctionLookupError.REASON_CLASS_NAME_USED)
-            raise GRPCError(Status.NOT_FOUND, "That is a class", [reason])
-        pool = self.pools[found(app.functions, request.object_tag, "Function")]
-        return pb.FunctionGetResponse(function_id=pool.id, handle_metadata=pool.handle, function=pool.data)
+        pool = self.pools[found(self.app_named(request.app_name).functions, request.object_tag, "Function")]
+        return pb.FunctionGetResponse(
+            function_id=pool.id, handle_metadata=pool.handle, function=_ranked(pool.definition)
+        )
 
     def FunctionGetCurrentStats(self, request: pb.FunctionGetCurrentStatsRequest) -> pb.FunctionStats:
         pool = found(self.pools, request.function_id, "Function")
         return pb.FunctionStats(
-            backlog=len(pool.queue),
-            num_total_tasks=len(pool.containers),
-            num_running_inputs=pool.inputs_running,
-            input_headroom=len(pool.containers) * pool.slots - pool.inputs_running,
+            backlog=len(pool.queue), num_total_tasks=len(pool.containers), num_running_inputs=pool.inputs_running
         )
+
+
+def _ranked(definition: pb.Function) -> pb.FunctionData:
+    """A definition as the first choice of one: Modal allows several, for several kinds of GPU."""
+    return pb.FunctionData(ranked_functions=[pb.FunctionData.RankedFunction(function=definition)])
 
 
 def _describe(pool: Pool, source: pb.Function | pb.FunctionPrecreateRequest) -> pb.FunctionHandleMetadata:
@@ -79,8 +66,6 @@ def _describe(pool: Pool, source: pb.Function | pb.FunctionPrecreateRequest) -> 
     )
     if isinstance(source, pb.Function):
         handle.class_parameter_info.CopyFrom(source.class_parameter_info)
-    if source.HasField("function_schema"):
-        handle.function_schema.CopyFrom(source.function_schema)
     for name, method in source.method_definitions.items():
         handle.method_handle_metadata[name].CopyFrom(
             pb.FunctionHandleMetadata(
@@ -89,7 +74,6 @@ def _describe(pool: Pool, source: pb.Function | pb.FunctionPrecreateRequest) -> 
                 is_method=True,
                 use_method_name=name,
                 app_id=pool.app.id,
-                function_schema=method.function_schema,
                 definition_id=handle.definition_id,
                 supported_input_formats=method.supported_input_formats,
                 supported_output_formats=method.supported_output_formats,

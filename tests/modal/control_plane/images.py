@@ -7,21 +7,14 @@ import hashlib
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Protocol
 
 from modal_proto import api_pb2 as pb
 
 from .account import Account
-from .environments import BuildError, Environments, Layer
-
-
-class BuildFunctionRunner(Protocol):
-    async def __call__(self, function_id: str, layer: Layer, body: pb.FunctionInput) -> pb.GenericResult: ...
+from .environments import Environments, Layer
 
 
 class Images(Account):
-    run_build_function: BuildFunctionRunner
-
     def __init__(self, folder: Path, cache: Path) -> None:
         super().__init__(folder)
         self.environments = Environments(folder / "images", cache)
@@ -29,7 +22,6 @@ class Images(Account):
 
     def ImageGetOrCreate(self, request: pb.ImageGetOrCreateRequest) -> pb.ImageGetOrCreateResponse:
         digest = hashlib.sha256(request.image.SerializeToString(deterministic=True))
-        digest.update(request.build_function_id.encode())
         image = f"im-{digest.hexdigest()[:22]}"
         build = self.builds.get(image)
         if build is None or (build.done() and build.exception()):
@@ -46,32 +38,17 @@ class Images(Account):
         if build.done():
             yield pb.ImageJoinStreamingResponse(result=_result(build), metadata=_metadata(), eof=True)
 
-    async def layer(self, image: str) -> Layer:
-        return await self.builds[image]
-
     async def _build(self, request: pb.ImageGetOrCreateRequest) -> Layer:
         image = request.image
         if not image.base_images:
             return await asyncio.to_thread(self.environments.base, image.dockerfile_commands[0])
-        parent = await self.layer(image.base_images[0].image_id)
-        if request.build_function_id:
-            return await self._build_by_function(request, parent)
+        parent = await self.builds[image.base_images[0].image_id]
         files = {
             f.filename: self.files / f.sha256_hex
             for f in (self.mounts[image.context_mount_id] if image.context_mount_id else ())
         }
         secrets = {name: value for secret in image.secret_ids for name, value in self.secrets[secret].items()}
         return await asyncio.to_thread(self.environments.extend, parent, image.dockerfile_commands, files, secrets)
-
-    async def _build_by_function(self, request: pb.ImageGetOrCreateRequest, parent: Layer) -> Layer:
-        """`Image.run_function`: run for real, in a container whose home becomes the image's."""
-        definition = request.image.build_function.SerializeToString(deterministic=True)
-        layer = await asyncio.to_thread(self.environments.after_function, parent, definition)
-        body = request.image.build_function.input
-        result = await self.run_build_function(request.build_function_id, layer, body)
-        if result.status != pb.GenericResult.GENERIC_STATUS_SUCCESS:
-            raise BuildError(result.exception)
-        return layer
 
 
 def _result(build: asyncio.Future[Layer]) -> pb.GenericResult:

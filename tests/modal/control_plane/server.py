@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -35,15 +36,12 @@ class LocalModal:
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self._arguments = (folder, cache)
-        self._started = threading.Event()
+        self._started: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="local-modal", daemon=True)
-        self._failure: BaseException | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._started.wait()
-        if self._failure is not None:
-            raise self._failure
+        self._started.result()
         return self
 
     def __exit__(
@@ -102,10 +100,9 @@ class LocalModal:
             self.control.blob_url = f"http://127.0.0.1:{_port(site._server)}/"
             watch = asyncio.ensure_future(self.control.watch())
         except BaseException as error:
-            self._failure = error
-            self._started.set()
+            self._started.set_exception(error)
             return
-        self._started.set()
+        self._started.set_result(None)
         await self._stop.wait()
         watch.cancel()
         server.close()

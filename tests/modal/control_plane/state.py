@@ -38,7 +38,7 @@ class Call:
 
     @property
     def done(self) -> bool:
-        return all(i.done for i in self.inputs)
+        return all(entry.done for entry in self.inputs)
 
 
 @dataclass(eq=False)
@@ -58,33 +58,25 @@ class Container:
     killed_for: str = ""
 
 
-@dataclass
-class Counts:
-    """What `modal app stats` shows of a function."""
-
-    succeeded: int = 0
-    failed: int = 0
-    started: int = 0
-    errors: int = 0
-
-
 @dataclass(eq=False)
 class Pool:
     """One function: its definition, its queue and its containers."""
 
     id: str
     app: App
-    name: str
     definition: pb.Function = field(default_factory=pb.Function)
-    data: pb.FunctionData = field(default_factory=pb.FunctionData)
     handle: pb.FunctionHandleMetadata = field(default_factory=pb.FunctionHandleMetadata)
-    params: bytes = b""
     queue: deque[Input] = field(default_factory=deque)
     containers: dict[str, Container] = field(default_factory=dict)
-    counts: Counts = field(default_factory=Counts)
+    counts: pb.AppFunctionCounts = field(default_factory=pb.AppFunctionCounts)
+    """What `modal app stats` shows."""
     live: bool = False
     crash_looping: bool = False
     """A container did not come up: the minimum is not refilled before somebody calls or deploys."""
+
+    @property
+    def name(self) -> str:
+        return self.definition.function_name
 
     def setting(self, name: str, default: int = 0) -> int:
         settings = self.definition.autoscaler_settings
@@ -101,18 +93,11 @@ class Pool:
 
     @property
     def running(self) -> list[Container]:
-        return [c for c in self.containers.values() if not c.draining]
+        return [container for container in self.containers.values() if not container.draining]
 
     @property
     def inputs_running(self) -> int:
-        return sum(len(c.inputs) for c in self.containers.values())
-
-
-@dataclass(frozen=True)
-class Deployment:
-    at: float
-    tag: str
-    client_version: str
+        return sum(len(container.inputs) for container in self.containers.values())
 
 
 @dataclass(eq=False)
@@ -125,16 +110,14 @@ class App:
     stopped: float = 0.0
     functions: dict[str, str] = field(default_factory=dict)
     classes: dict[str, str] = field(default_factory=dict)
-    history: list[Deployment] = field(default_factory=list)
+    history: list[pb.AppDeploymentHistory] = field(default_factory=list)
     logs: list[pb.TaskLogsBatch] = field(default_factory=list)
 
     def lifecycle(self) -> pb.AppLifecycle:
         return pb.AppLifecycle(
             app_state=self.state,
             created_at=self.created,
-            created_by="local",
-            deployed_at=self.history[-1].at if self.history else 0.0,
-            deployed_by="local" if self.history else "",
+            deployed_at=self.history[-1].deployed_at if self.history else 0.0,
             version=len(self.history),
             stopped_at=self.stopped,
         )

@@ -32,6 +32,8 @@ class Service:
         self.container_ids: set[str] = set()
         self.requests: list[tuple[str, str]] = []
         """(client type, RPC) of everything that was asked."""
+        self.refusals: dict[str, Status] = {}
+        """RPCs that a test wants refused."""
         self.unimplemented: list[str] = []
         self._caller: ContextVar[str] = ContextVar("caller")
         self._waiters: set[asyncio.Event] = set()
@@ -52,6 +54,8 @@ class Service:
             if not token or self.tokens.get(token) != headers.get("x-modal-token-secret"):
                 raise GRPCError(Status.UNAUTHENTICATED, "Token validation failed")
             self._caller.set(token)
+        if rpc in self.refusals:
+            raise GRPCError(self.refusals[rpc], f"{rpc} was refused")
 
     @property
     def caller(self) -> str:

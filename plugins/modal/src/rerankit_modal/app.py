@@ -15,7 +15,8 @@ from typing import Any
 
 import modal
 
-from rerankit.scoring import ScoreBatch, ScoreRequest
+from rerankit.scoring import ScoreBatch, ScoreRequest, checked_scores
+from rerankit_modal.failures import SERVICE
 from rerankit_modal.settings import MODEL_FOLDER, NO_GPU, SELF_TEST, read_settings
 from rerankit_modal.wire import batch_to_wire, error_to_wire
 
@@ -52,6 +53,12 @@ class Scorer:
 
     @modal.enter()
     def load(self) -> None:
+        try:
+            self._load()
+        except Exception as error:
+            raise _plain(error) from None  # modal pickles what ends a start
+
+    def _load(self) -> None:
         from rerankit.adapters import as_pair_reranker
         from rerankit.loading import build_backend
         from rerankit.policy.batching import BatchingReranker
@@ -83,15 +90,17 @@ class Scorer:
         try:
             batch = await self._score([[query, passage] for passage in passages], None)
         except Exception as error:
-            raise RuntimeError(str(error)) from None
-        return [float(score) for score in batch.scores if score is not None]
+            raise _plain(error) from None
+        return checked_scores(batch.scores, len(passages), SERVICE)
 
     @modal.method()
-    async def stream(self, pairs: list[list[str]], batch_size: int) -> AsyncIterator[dict[str, Any]]:
-        """The batches of ``batch_size`` pairs at a time, in order, each as soon as it is there."""
+    async def stream(self, pairs: list[list[str]], batch_size: int, seconds: float) -> AsyncIterator[dict[str, Any]]:
+        """The batches of ``batch_size`` pairs at a time, in order, each as soon as it is there; all in ``seconds``."""
+        end = time.monotonic() + seconds
         for start in range(0, len(pairs), batch_size):
             try:
-                answer = batch_to_wire(await self._score(pairs[start : start + batch_size], None))
+                batch = await self._score(pairs[start : start + batch_size], end - time.monotonic())
+                answer = batch_to_wire(batch)
             except Exception as error:
                 yield error_to_wire(error)
                 return
@@ -132,6 +141,11 @@ async def inference_api(query: str, passages: list[str], batch_size: int = 256) 
     """One score a passage, in input order; for callers that know a function, not our class."""
     scores: list[float] = await Scorer().get_scores.remote.aio(query, passages, batch_size)
     return scores
+
+
+def _plain(error: Exception) -> RuntimeError:
+    """An exception of a class that every caller has, named as the original."""
+    return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 @app.local_entrypoint()

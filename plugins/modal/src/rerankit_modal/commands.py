@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,19 @@ if TYPE_CHECKING:
     from rerankit_modal.cost import Estimate
 
 __all__ = ["modal_commands"]
+
+
+class _Amount(click.FloatRange):
+    """A number, zero or more, and no infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        amount = super().convert(value, param, ctx)
+        if not math.isfinite(amount):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return amount
+
+
+_AMOUNT = _Amount(min=0)
 
 
 @click.group()
@@ -26,27 +40,33 @@ def modal_commands() -> None:
 
 @modal_commands.command()
 def deploy() -> None:
-    """Deploy the app, or replace what is deployed under its name; by a rolling update."""
+    """Deploy the app, or replace the one of its name.
+
+    Builds the images that changed, starts new containers and lets the old ones finish what they have.
+    """
+    import asyncio
+
     import modal
     import modal.exception
 
-    from rerankit_modal.credentials import find_credentials
+    from rerankit_modal.engine import ModalEngine
     from rerankit_modal.failures import translated
     from rerankit_modal.settings import read_settings
 
     settings = read_settings()
     settings.require_pinned()
-    token = find_credentials()
-    click.echo(f"deploying {settings.app_name} with the token from the {token.source}", err=True)
+    engine = ModalEngine(settings.app_name)
+    source = engine.credentials.source
+    click.echo(f"deploying {settings.app_name} with the token from the {source}", err=True)
+    client = asyncio.run(engine.client())
     from rerankit_modal.app import app
 
-    client = modal.Client.from_credentials(token.token_id, token.token_secret)
     try:
         with modal.enable_output():
             app.deploy(client=client)
     except modal.exception.Error as error:
-        raise translated(error, settings.app_name, token.source) from None
-    click.echo(f"deployed {settings.app_name}: {settings.model} at {settings.pinned_revision or 'this folder'}")
+        raise translated(error, settings.app_name, source) from None
+    click.echo(f"deployed {settings.app_name}: {settings.model} ({settings.pinned_revision or 'local folder'})")
     click.echo(
         f"next: RERANKER_SERVICE=modal RERANKER_ARGS__APP_NAME={settings.app_name} rerankit rerank QUERY TEXT..."
     )
@@ -54,10 +74,13 @@ def deploy() -> None:
 
 @modal_commands.command()
 @click.option("--app-name", help="The app; by default RERANKIT_MODAL_APP_NAME.")
-@click.option("--wake", is_flag=True, help="Test it even if that starts a container, which costs money.")
+@click.option("--wake", is_flag=True, help="Ask it even if that starts a container, which costs money.")
 @json_option
 def status(app_name: str | None, wake: bool, as_json: bool) -> None:
-    """Containers, backlog, model, revision and a self-test of the deployment."""
+    """Show containers, backlog, model and a self-test.
+
+    Where no container is up, none is started to ask it, unless --wake is given.
+    """
     from rerankit_modal.status import deployment_status
 
     found = deployment_status(app_name, wake=wake)
@@ -65,27 +88,28 @@ def status(app_name: str | None, wake: bool, as_json: bool) -> None:
         print_json(found)
         return
     for name, value in found.items():
-        click.echo(f"{name:<12}{value}")
+        click.echo(f"{name:<12}{'-' if value is None else value}")
 
 
 @modal_commands.command()
-@click.option("--requests-per-day", type=click.FloatRange(min=0), default=1000.0, show_default=True)
+@click.option("--requests-per-day", type=_AMOUNT, default=1000.0, show_default=True)
 @click.option(
     "--seconds-per-request",
-    type=click.FloatRange(min=0),
+    type=_AMOUNT,
     default=1.0,
     show_default=True,
     help="Of a container; measure yours, nobody has for you.",
 )
-@click.option(
-    "--cold-start", "cold_start_s", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds."
-)
-@click.option("--gpu-price", type=click.FloatRange(min=0), help="US dollars an hour, where it is not the list price.")
+@click.option("--cold-start", "cold_start_s", type=_AMOUNT, default=60.0, show_default=True, help="Seconds.")
+@click.option("--gpu-price", type=_AMOUNT, help="US dollars an hour, where it is not the list price.")
 @json_option
 def cost(
     requests_per_day: float, seconds_per_request: float, cold_start_s: float, gpu_price: float | None, as_json: bool
 ) -> None:
-    """Estimate what the configured deployment costs, and what it would if it scaled to zero. Spends nothing."""
+    """Estimate what the deployment costs; spends nothing.
+
+    Of what RERANKIT_MODAL_* configures, and of the same scaled to zero, for the traffic that the options state.
+    """
     from rerankit.errors import InvalidArgumentError
     from rerankit_modal.cost import GPU_S, PRICES_AS_OF, Traffic, container_price, estimate, keeps_itself_warm
     from rerankit_modal.settings import read_settings
@@ -127,7 +151,10 @@ def _print_costs(
     from rich.table import Column, Table
 
     table = Table("", *(Column(name, justify="right") for name in ("hours/day", "$/day", "$/month", "cold starts/day")))
-    for name, day in ((f"{containers} kept warm", warm), ("scaling to zero", zero)):
+    rows = [("scaling to zero", zero)]
+    if containers:
+        rows.insert(0, (f"{containers} kept warm, as configured", warm))
+    for name, day in rows:
         figures = (day.container_hours, day.dollars, day.dollars_a_month, day.cold_starts)
         table.add_row(name, *(f"{figure:,.2f}" for figure in figures))
     out = console()

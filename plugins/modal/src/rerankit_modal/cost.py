@@ -23,7 +23,8 @@ __all__ = [
 ]
 
 PRICES_AS_OF = "2026-07-01"
-"""When https://modal.com/pricing was read for these list prices. Regions, plans and credits change what is billed."""
+"""The date of these list prices of https://modal.com/pricing, which was not read itself: they are as recorded in
+https://github.com/api-evangelist/modal-labs. Regions, plans and credits change what is billed."""
 GPU_S = {
     "none": 0.0,
     "T4": 0.000164,
@@ -114,9 +115,14 @@ def keeps_itself_warm(traffic: Traffic, *, window_s: float) -> float:
 
     Below it, warm containers are paid to avoid cold starts; above it, they cost no more than traffic does.
     """
-    low, high = 0.0, DAY_S
+
+    def share(requests_a_day: float) -> float:
+        return _life(Traffic(requests_a_day, traffic.seconds_a_request, traffic.cold_start_s), window_s)[0]
+
+    low, high = 0.0, 1.0
+    while share(high) < WARM_SHARE:
+        low, high = high, 2 * high
     while high - low > 0.5:
         middle = (low + high) / 2
-        share, _ = _life(Traffic(middle, traffic.seconds_a_request, traffic.cold_start_s), window_s)
-        low, high = (low, middle) if share >= WARM_SHARE else (middle, high)
+        low, high = (low, middle) if share(middle) >= WARM_SHARE else (middle, high)
     return high

@@ -88,10 +88,7 @@ class ModalEngine:
                 raise await self._too_long(name, seconds)
             return task.result()
         except Exception as error:
-            mapped = translated(error, self.app_name, self.credentials.source)
-            if isinstance(mapped, AppNotFoundError):
-                self._handles.clear()  # what is deployed later has other functions
-            raise mapped from _shown(error)
+            raise self._failed(error) from _shown(error)
         finally:
             task.cancel()
 
@@ -111,8 +108,25 @@ class ModalEngine:
                 except Exception as error:
                     if limit.expired():
                         raise await self._too_long(name, seconds) from None
-                    raise translated(error, self.app_name, self.credentials.source) from _shown(error)
+                    raise self._failed(error) from _shown(error)
                 yield item
+
+    async def client(self) -> Any:
+        """The open connection to Modal; the first call makes it."""
+        import modal
+
+        with self._lock:
+            if self._pid != os.getpid():  # a forked child cannot use its parent's connection
+                self._reset()
+            kept = self._client
+        if kept is None:
+            token = self.credentials
+            opened = await self._connecting(modal.Client.from_credentials.aio(token.token_id, token.token_secret))
+            with self._lock:
+                kept = self._client = self._client or opened
+            if kept is not opened:  # another caller was faster
+                await opened.close.aio()
+        return kept
 
     async def figures(self, name: str) -> ContainerFigures:
         """How many containers ``name`` has, and what they do; asking starts none."""
@@ -131,7 +145,7 @@ class ModalEngine:
         """The function or bound method, looked up once."""
         import modal
 
-        client = await self._connected()
+        client = await self.client()
         if name not in self._handles:
             owner, dot, method = name.partition(".")
             if dot:
@@ -143,17 +157,6 @@ class ModalEngine:
                 await self._looked_up(function, FunctionNotFoundError, name)
                 self._handles[name] = function
         return self._handles[name]
-
-    async def _connected(self) -> Any:
-        import modal
-
-        with self._lock:
-            if self._pid != os.getpid():  # a forked child cannot use its parent's connection
-                self._reset()
-        if self._client is None:
-            token = self.credentials
-            self._client = await self._connecting(modal.Client.from_credentials.aio(token.token_id, token.token_secret))
-        return self._client
 
     async def _looked_up(self, handle: Any, missing: type[RerankitError], name: str) -> None:
         from modal.exception import NotFoundError
@@ -200,6 +203,13 @@ class ModalEngine:
                 raise unreachable(f"Modal did not answer within {self._connect_timeout:g} s") from None
             raise translated(error, self.app_name, self.credentials.source) from _shown(error)
 
+    def _failed(self, error: Exception) -> RerankitError:
+        """The error of a call."""
+        mapped = translated(error, self.app_name, self.credentials.source)
+        if isinstance(mapped, AppNotFoundError):
+            self._handles.clear()  # what is deployed later has other functions
+        return mapped
+
     async def _too_long(self, name: str, seconds: float) -> RerankitError:
         """Why a call took too long: what Modal says about its containers tells a cold start from a slow function."""
         try:
@@ -207,15 +217,18 @@ class ModalEngine:
                 now = await self.figures(name)
         except Exception:
             return unreachable(f"Modal did not answer within {seconds:g} s and cannot be asked why")
-        if now.waiting:
+        if now.waiting and not now.running:
             return cold_start(
-                f"the request timed out during cold start: after {seconds:g} s it still waited for a container "
-                f"({now.containers} there, {now.waiting} requests waiting)",
+                f"the request timed out during cold start: after {seconds:g} s it still waited for a container",
                 self.app_name,
             )
         return RerankTimeoutError(
-            f"{self.app_name!r} did not answer within {seconds:g} s",
-            remedy="send fewer documents, or raise reranker_args.timeout",
+            f"{self.app_name!r} did not answer within {seconds:g} s "
+            f"(containers: {now.containers}, requests running: {now.running}, waiting: {now.waiting})",
+            remedy=(
+                "send fewer documents, raise reranker_args.timeout, or, where requests wait, raise "
+                "RERANKIT_MODAL_MAX_CONTAINERS and run `rerankit modal deploy`"
+            ),
             service=SERVICE,
         )
 

@@ -53,6 +53,12 @@ def translated(error: BaseException, app: str, source: str) -> RerankitError:
             value=app,
             service=SERVICE,
         )
+    if isinstance(error, theirs.InvalidError):
+        return BackendError(
+            f"Modal refused the request: {text}",
+            remedy="correct what it names, such as a RERANKIT_MODAL_ setting, and run `rerankit modal deploy`",
+            service=SERVICE,
+        )
     if isinstance(error, theirs.TimeoutError):
         if any(sign in text for sign in _STARTING):
             return cold_start(f"a container of {app!r} timed out during cold start: {text}", app)
@@ -71,7 +77,8 @@ def translated(error: BaseException, app: str, source: str) -> RerankitError:
         return BackendError(
             f"Modal does not serve this client: {text}", remedy="pip install --upgrade modal", service=SERVICE
         )
-    if isinstance(error, (theirs.ConnectionError, theirs.ServiceError, theirs.InternalError, theirs.InternalFailure)):
+    down = (theirs.ConnectionError, theirs.ServiceError, theirs.InternalError, theirs.InternalFailure)
+    if isinstance(error, (*down, theirs.UnimplementedError)):  # the last is what a proxy in between answers
         return unreachable(f"Modal cannot be reached: {text}")
     if is_out_of_memory(f"{type(error).__name__}: {text}"):
         return out_of_memory(f"a container of {app!r} ran out of memory: {text}")

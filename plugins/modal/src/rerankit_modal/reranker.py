@@ -97,9 +97,9 @@ class ModalReranker(PairReranker):
     async def astream_scores(self, query: str, documents: Sequence[str]) -> AsyncGenerator[list[float]]:
         """``stream_scores`` for asynchronous callers."""
         query, texts = check_query(query), texts_of(documents)
-        size, scored = self.arguments.batch_size, 0
+        size, seconds, scored = self.arguments.batch_size, self.arguments.timeout, 0
         pairs = [[query, text] for text in texts]
-        answers = self.engine.stream("Scorer.stream", pairs, size, seconds=self.arguments.timeout)
+        answers = self.engine.stream("Scorer.stream", pairs, size, seconds, seconds=seconds)
         async with contextlib.aclosing(answers):
             async for answer in answers:
                 scores = checked_scores(batch_from_wire(answer).scores, min(size, len(texts) - scored), SERVICE)

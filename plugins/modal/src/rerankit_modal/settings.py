@@ -92,8 +92,14 @@ class DeploymentSettings(BaseSettings):
         """Refuse a hub model whose version is left open. Not asked in the container, where the files are.
 
         Raises:
-            InvalidArgumentError: the model is neither a local folder nor pinned to a commit.
+            InvalidArgumentError: the model is no folder that is there, and not pinned to a commit.
         """
+        if self.folder is None and self.model.startswith(("/", ".", "~")):
+            raise InvalidArgumentError(
+                f"there is no folder {self.model!r}",
+                remedy=f"set {PREFIX}MODEL to a folder that holds a model, or to a model's name on the hub",
+                value=self.model,
+            )
         if self.folder is None and self.pinned_revision is None:
             raise InvalidArgumentError(
                 f"{self.model!r} is no local folder, and a model of the hub needs its commit",

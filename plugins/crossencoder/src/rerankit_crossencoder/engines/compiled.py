@@ -1,8 +1,8 @@
 """The engine for GPUs: lengths in buckets, and torch.compile in the background with a bounded set of shapes.
 
 The first batches of a shape are computed eagerly while the compiler works in a thread of its own. The compiled model
-takes a shape over only after it gave the eager model's scores for it. A compiler that fails is reported once and not
-asked again. Both run the same module: there is one copy of the weights.
+takes a shape over only after it gave the eager model's scores for it. A compiler, or a compiled model, that fails is
+reported once and not asked again, unless memory ran out. Both run the same module: there is one copy of the weights.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rerankit_crossencoder.agreement import compare
+from rerankit_crossencoder.batches import is_out_of_memory
 from rerankit_crossencoder.choice import UnsupportedModelError
 from rerankit_crossencoder.engines.reference import ReferenceEngine
 
@@ -68,7 +69,12 @@ class CompiledEngine(ReferenceEngine):
         fill = [*token_ids, *[token_ids[-1]] * (count - rows)], [*type_ids, *[type_ids[-1]] * (count - rows)]
         features = self.features(*fill, shape[1])
         if shape in self._ready:
-            return self._run_compiled(features)[:rows].cpu().numpy()
+            try:
+                return self._run_compiled(features)[:rows].cpu().numpy()
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise  # a smaller batch is the cure
+                self._fail(error)
         self._ask(shape)
         return self.run(features)[:rows].cpu().numpy()
 
@@ -79,7 +85,7 @@ class CompiledEngine(ReferenceEngine):
 
     @property
     def failed(self) -> bool:
-        """The compiler failed, or its scores did not agree; everything is computed eagerly."""
+        """The compiler or its model failed, or the scores did not agree; everything is computed eagerly."""
         return self._failed
 
     def _ask(self, shape: tuple[int, int]) -> None:
@@ -97,18 +103,28 @@ class CompiledEngine(ReferenceEngine):
                 torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_SHAPES)
                 self._compiled = torch.compile(self.model.model, backend=self._backend, dynamic=False)
             while not self._failed:
-                shape = self._waiting.get()
-                features = self._example(*shape)
-                agreement = compare(
-                    self.run(features).cpu().numpy(), self._run_compiled(features).cpu().numpy(), self.precision
-                )
-                if not agreement.ok:
-                    raise ArithmeticError(f"its scores differ: {agreement}")
-                self._ready.add(shape)
+                self._compile(self._waiting.get())
         except Exception as error:  # a compiler may raise anything; scores do not depend on it
-            self._failed = True
-            self._ready.clear()
-            logger.warning("torch.compile is not used: %s: %s", type(error).__name__, str(error).split("\n")[0])
+            self._fail(error)
+
+    def _compile(self, shape: tuple[int, int]) -> None:
+        try:
+            features = self._example(*shape)
+            eager, compiled = self.run(features).cpu().numpy(), self._run_compiled(features).cpu().numpy()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self._asked.discard(shape)  # there may be more memory when the shape comes again
+            return
+        agreement = compare(eager, compiled, self.precision)
+        if not agreement.ok:
+            raise ArithmeticError(f"its scores differ: {agreement}")
+        self._ready.add(shape)
+
+    def _fail(self, error: Exception) -> None:
+        self._failed = True
+        self._ready.clear()
+        logger.warning("torch.compile is not used: %s: %s", type(error).__name__, str(error).split("\n")[0])
 
     def _example(self, rows: int, width: int) -> dict[str, Any]:
         """Sequences of different lengths and tokens, the first of them full."""

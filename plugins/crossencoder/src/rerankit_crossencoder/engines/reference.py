@@ -23,6 +23,7 @@ class ReferenceEngine:
     pads = True
 
     def __init__(self, model: Any) -> None:
+        _keep_head_exact(model)
         self.model = model
         self.precision = str(model.dtype).removeprefix("torch.")
         self.token_bytes = activation_bytes(model.config, model.dtype.itemsize)
@@ -55,6 +56,14 @@ class ReferenceEngine:
         """(sequences,) in float32."""
         scores: Tensor = self.model(dict(features))["scores"]
         return scores.float().reshape(-1)
+
+
+def _keep_head_exact(model: Any) -> None:
+    """Let the classification head compute in float32: a logit of 8 in bfloat16 is in steps of 0.06, and ties arise."""
+    inner = getattr(model, "model", None)
+    head = getattr(inner, "classifier", getattr(inner, "score", None))
+    if isinstance(head, torch.nn.Module) and model.dtype != torch.float32:
+        head.float().register_forward_pre_hook(lambda _, inputs: tuple(value.float() for value in inputs))
 
 
 def activation_bytes(config: Any, itemsize: int) -> int:
