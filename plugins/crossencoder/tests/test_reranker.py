@@ -216,3 +216,25 @@ def test_biencoder_gives_cosines(model_folder: Folder) -> None:
         batch = raw.score_pairs(ScoreRequest([(QUERY, LONG)]))
     assert batch.coverage is not None
     assert 0 < batch.coverage[0] < 1
+
+
+def test_many_threads_share_one_biencoder(model_folder: Folder) -> None:
+    """Counting tokens, which does not truncate, in some threads leaves embedding in others as it is."""
+    with BiEncoderReranker(str(model_folder("bert"))) as reranker:
+        pairs = [(QUERY, LONG), (QUERY, "Mars")]
+        expected = reranker.score_pairs(ScoreRequest(pairs)).scores
+        stop = threading.Event()
+
+        def count() -> None:
+            while not stop.is_set():
+                reranker.token_counts(pairs)
+
+        with ThreadPoolExecutor(8) as pool:
+            counting = [pool.submit(count) for _ in range(4)]
+            try:
+                for scores in pool.map(lambda _: reranker.score_pairs(ScoreRequest(pairs)).scores, range(40)):
+                    assert np.allclose(np.array(scores, float), np.array(expected, float), atol=1e-5)
+            finally:
+                stop.set()
+            for thread in counting:
+                thread.result()
