@@ -106,6 +106,7 @@ def _typed(error: Exception, arguments: ModelArguments) -> RerankitError:
     name = arguments.model_name_or_path
     causes = list(_chain(error))
     kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
+    statuses = {getattr(getattr(cause, "response", None), "status_code", None) for cause in causes}
     text = " ".join(str(cause) for cause in causes)
     if any(map(is_out_of_memory, causes)):
         return OutOfMemoryError(
@@ -119,7 +120,7 @@ def _typed(error: Exception, arguments: ModelArguments) -> RerankitError:
             remedy="read that code, then set trust_remote_code to true and revision to the commit that you read",
             value=name,
         )
-    if "GatedRepoError" in kinds or "401 Client Error" in text or "403 Client Error" in text:
+    if "GatedRepoError" in kinds or statuses & {401, 403}:
         return AuthenticationError(
             f"{name} may not be read: it is gated or private, or does not exist",
             remedy=f"accept its terms at https://huggingface.co/{name}, then run `hf auth login` or set HF_TOKEN",
