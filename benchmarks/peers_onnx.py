@@ -1,4 +1,4 @@
-"""A model of ours as FlashRank wants it: ``peers_onnx.py MODEL_FOLDER``, run in FlashRank's environment by ``peers.py``.
+"""A model of ours as FlashRank wants it: ``peers_onnx.py MODEL_FOLDER``, in FlashRank's environment.
 
 FlashRank takes its own models' names only, and looks for their files in a cache folder before it downloads any: the
 same tokenizer, and weights as ONNX in float32, are put there under the name of one of them.

@@ -274,7 +274,9 @@ def test_a_model_without_a_template_is_refused(causal: Make, tmp_path: Path) -> 
     """Without a chat template there is no prompt; with one that drops the pair there is no query: neither may score."""
     with pytest.raises(InvalidArgumentError, match="chat template"):
         CrossEncoderReranker(str(causal("bare")))
-    causal_model(tmp_path, "qwen3", "{% for message in messages if message.role == 'user' %}{{ message.content }}{% endfor %}")
+    causal_model(
+        tmp_path, "qwen3", "{% for message in messages if message.role == 'user' %}{{ message.content }}{% endfor %}"
+    )
     with pytest.raises(InvalidArgumentError, match="chat template"):
         CrossEncoderReranker(str(tmp_path))
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -37,14 +37,14 @@ CODED, NO_REVISION, ABSENT = "someone/coded", "someone/no-revision", "someone/ab
 class Hub(BaseHTTPRequestHandler):
     """Answers as the Hugging Face hub does: its status, ``X-Error-Code`` and message for each kind of trouble."""
 
-    troubles: dict[str, tuple[int, str, str]] = {
+    troubles: ClassVar[dict[str, tuple[int, str, str]]] = {
         GATED: (403, "GatedRepo", f"Access to model {GATED} is restricted and you are not in the authorized list."),
         ABSENT: (404, "RepoNotFound", "Repository not found"),
         MISSING: (401, "RepoNotFound", "Invalid username or password."),
         REFUSED: (403, "", "Forbidden"),
         NO_REVISION: (404, "RevisionNotFound", "Invalid rev id: nowhere"),
     }
-    asked: list[str] = []
+    asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         """A file or a description of a repository, with its headers; ``HEAD`` is answered likewise."""
@@ -143,7 +143,9 @@ def test_no_network_is_said(tmp_path: Path) -> None:
     assert "hf download someone/some-model" in error["remedy"]
 
 
-@pytest.mark.parametrize(("arguments", "environment"), [({"local_files_only": True}, {}), ({}, {"HF_HUB_OFFLINE": "1"})])
+@pytest.mark.parametrize(
+    ("arguments", "environment"), [({"local_files_only": True}, {}), ({}, {"HF_HUB_OFFLINE": "1"})]
+)
 def test_what_is_not_in_the_cache_is_said(
     arguments: dict[str, Any], environment: dict[str, str], hub: str, tmp_path: Path
 ) -> None:
@@ -170,13 +172,11 @@ def test_code_on_a_hub_is_not_run(hub: str, tmp_path: Path) -> None:
 def test_too_little_memory_is_typed(tmp_path: Path) -> None:
     """Weights that do not fit into what the system gives: the allocator's own failure, with its remedy."""
     config = transformers.BertConfig(
-        hidden_size=1024, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64, vocab_size=200_000
+        hidden_size=1024, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64, vocab_size=200_000, num_labels=1
     )
     model = transformers.BertForSequenceClassification(config)
-    model.config.num_labels = 1
     model.save_pretrained(tmp_path / "large")
-    import_module("shutil").copytree(tmp_path / "large", tmp_path / "copy")
-    before = """
+        before = """
 import resource, torch, transformers, sentence_transformers
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000, resource.RLIM_INFINITY))
@@ -253,7 +253,7 @@ def test_code_on_a_hub_needs_a_pinned_revision() -> None:
 
 
 @pytest.mark.parametrize("engine", ["reference", "openvino", "auto"])
-def test_modernbert(engine: str, tmp_path_factory: pytest.TempPathFactory, model_folder: Folder) -> None:
+def test_modernbert(engine: str, model_folder: Folder) -> None:
     """ModernBERT's architecture (gte-reranker's): reference and OpenVINO give predict's scores, long documents too."""
     path = model_folder("modernbert")
     pairs = [(QUERY, document) for document in DOCUMENTS]

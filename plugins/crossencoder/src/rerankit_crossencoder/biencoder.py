@@ -160,4 +160,8 @@ def _load(arguments: BiEncoderArguments) -> _Model:
             encoder.max_seq_length = min(arguments.max_length, encoder.max_seq_length or arguments.max_length)
         config: Any = encoder[0].auto_model.config
         numbers = layer_numbers(config.hidden_size, 4 * config.hidden_size, config.num_attention_heads)
-        return _Model(encoder, deepcopy(encoder.tokenizer), Budget(budget_for(device, 4 * numbers, _BEST_BUDGET, arguments.token_budget)))
+        return _Model(
+            encoder,
+            deepcopy(encoder.tokenizer),
+            Budget(budget_for(device, 4 * numbers, _BEST_BUDGET, arguments.token_budget)),
+        )

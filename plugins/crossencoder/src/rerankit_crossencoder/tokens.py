@@ -193,9 +193,7 @@ def least_room(tokens: int) -> int:
 
 def warn_of_cut(tokens: int, max_length: int) -> None:
     """Say that a query of ``tokens`` was cut."""
-    logger.warning(
-        "the query alone has %d tokens, and the model reads %d in all: its end was cut", tokens, max_length
-    )
+    logger.warning("the query alone has %d tokens, and the model reads %d in all: its end was cut", tokens, max_length)
 
 
 def overflowing(index: int, excess: int, on_overflow: Overflow, max_length: int) -> None:
