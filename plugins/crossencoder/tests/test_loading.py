@@ -172,11 +172,12 @@ def test_code_on_a_hub_is_not_run(hub: str, tmp_path: Path) -> None:
 def test_too_little_memory_is_typed(tmp_path: Path) -> None:
     """Weights that do not fit into what the system gives: the allocator's own failure, with its remedy."""
     config = transformers.BertConfig(
-        hidden_size=1024, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64, vocab_size=200_000, num_labels=1
+        hidden_size=1024, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64, vocab_size=200_000
     )
+    config.num_labels = 1
     model = transformers.BertForSequenceClassification(config)
     model.save_pretrained(tmp_path / "large")
-        before = """
+    before = """
 import resource, torch, transformers, sentence_transformers
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000, resource.RLIM_INFINITY))
