@@ -1,9 +1,9 @@
 """Speed of rerankit's cross-encoder engines beside what people use today, on one workload, in one run.
 
-    python benchmarks/peers.py --quick                          # MiniLM, 64 passages, 1 round
+    python benchmarks/peers.py --quick                          # MiniLM, 64 passages, 1 round, all peers
     python benchmarks/peers.py --passages 256 --rounds 5
     python benchmarks/peers.py --model mxbai-large --passages 16 --rounds 3
-    python benchmarks/peers.py --growth --plot growth.png       # time over N = 1, 16, 64, 256
+    python benchmarks/peers.py --growth --plot growth.png       # time over N = 1 ... 1024
 
 Every contender runs in a process of its own, and peers that are no dependency of rerankit in an environment of their
 own, made on first use. Rounds are interleaved, in an order drawn anew for each; ``x st`` is the median of the ratios
@@ -33,10 +33,14 @@ from peers_models import QUERY, SHAPES, make_model, make_passages
 
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rerankit" / "peers"
+BASES = ["st", "st-bf16"]
+PEERS = ["rerankers", "infinity", "flashrank"]
+GROWTH = (1, 16, 64, 256, 1024)
 OURS = ["packed-f32", "packed-bf16", "packed-int8", "openvino-bf16", "openvino-int8"]
 ENVIRONMENTS = {
     "rerankers": ["rerankers[transformers]", "torch==2.13.0"],
     "infinity": ["infinity-emb[torch]", "torch==2.13.0", "transformers<5", "click<8.2"],
+    "flashrank": ["FlashRank", "torch==2.13.0", "transformers", "onnx"],
 }
 
 
@@ -81,6 +85,8 @@ def started(name: str, folder: Path, passages: list[str], threads: int) -> Conte
     """A warm contender, or ``None`` with a message where it cannot run."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
     try:
+        if name == "flashrank":
+            subprocess.run([python_of(name), str(HERE / "peers_onnx.py"), str(folder)], check=True)
         process = subprocess.Popen(
             [python_of(name), str(HERE / "peers_worker.py"), name, str(folder)],
             stdin=subprocess.PIPE,
@@ -203,23 +209,25 @@ def main() -> None:
     parser.add_argument("--model", choices=SHAPES, default="minilm")
     parser.add_argument("--passages", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--contenders", default=",".join(["st", "st-bf16", *OURS]), help="the first is the base")
+    parser.add_argument("--contenders", help="the first is the base; by default ours, and with --quick all peers")
     parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False) or 1)
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: the processor time it took")
     parser.add_argument("--quick", action="store_true", help="64 passages, 1 round")
-    parser.add_argument("--growth", action="store_true", help="over N = 1, 16, 64, 256")
+    parser.add_argument("--growth", action="store_true", help="over N = 1, 16, 64, 256, 1024")
     parser.add_argument("--plot", type=Path, help="where to put the picture of --growth")
     parser.add_argument("--save", action="store_true", help="keep the result under benchmarks/results")
     options = parser.parse_args()
     if options.quick:
         options.passages, options.rounds = 64, 1
+    # FlashRank makes one batch of all passages, padded to the longest, so it is not in the growth.
+    names = (options.contenders or ",".join([*BASES, *OURS, *PEERS * options.quick])).split(",")
     folder = make_model(options.model, CACHE / "models")
-    passages = make_passages(max(options.passages, 256 if options.growth else 0))
+    passages = make_passages(max(options.passages, max(GROWTH) if options.growth else 0))
     rates = matrix_rates(options.threads)
-    found = [started(name, folder, passages, options.threads) for name in options.contenders.split(",")]
+    found = [started(name, folder, passages, options.threads) for name in names]
     contenders = [contender for contender in found if contender is not None]
     growth: dict[str, dict[int, float]] = {contender.name: {} for contender in contenders}
-    for count in (1, 16, 64, 256) if options.growth else (options.passages,):
+    for count in GROWTH if options.growth else (options.passages,):
         for contender in contenders:
             contender.seconds.clear()
             contender.disturbed = 0

@@ -22,6 +22,18 @@ SHAPES: dict[str, dict[str, Any]] = {
     "xlm-roberta": {"max_position_embeddings": 514, "type_vocab_size": 1, "pad_token_id": 0},
     "roberta": {"max_position_embeddings": 514, "type_vocab_size": 1, "pad_token_id": 0},
     "electra": {"embedding_size": 64},
+    "modernbert": {
+        "hidden_activation": "gelu",
+        "local_attention": 32,
+        "global_attn_every_n_layers": 3,
+        "max_position_embeddings": 512,
+        "pad_token_id": 0,
+        "cls_token_id": 2,
+        "sep_token_id": 3,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+        "initializer_cutoff_factor": 3.0,
+    },
     "deberta-v3": {
         "relative_attention": True,
         "max_relative_positions": -1,

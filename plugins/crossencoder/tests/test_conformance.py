@@ -50,6 +50,17 @@ class TestOpenVino(Suite):
     model, arguments = "bert", {"engine": "openvino", "dtype": "float32"}
 
 
+class TestPackedInt8(Suite):
+    __test__ = True
+    model, arguments = "deberta-v3", {"engine": "packed", "dtype": "int8", "normalize": False}
+    tolerance = 5e-2
+
+
+class TestOpenVinoModernBert(Suite):
+    __test__ = True
+    model, arguments = "modernbert", {"engine": "openvino", "dtype": "float32"}
+
+
 class TestWindows(Suite):
     __test__ = True
     model, arguments = "bert", {"dtype": "float32", "on_overflow": "window", "normalize": False}

@@ -19,6 +19,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from rerankit.errors import InputError, ScoringCancelledError
 from rerankit.scoring import ScoreKind, ScoreRequest
 from rerankit_crossencoder import BiEncoderReranker, CrossEncoderReranker
+from rerankit_crossencoder.tokens import PairTokenizer
 
 QUERY = "Which planet is red?"
 DOCUMENTS = [
@@ -116,6 +117,40 @@ def test_instances_share_one_copy(model_folder: Folder) -> None:
     assert CrossEncoderReranker(folder, dtype="float32")._model is model, "made again, it is found again"
 
 
+@pytest.mark.parametrize("on_overflow", ["truncate", "window"])
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "deberta-v3"])
+def test_query_title_and_passage_beyond_the_model(on_overflow: str, kind: str, model_folder: Folder) -> None:
+    """Title and passage joined, as applications do, with a query: one token too many is told, at every length around.
+
+    The query is read whole in every sequence, and what coverage says of the document is what the sequences hold.
+    """
+    query, title = "which planet is known " * 6, "A table of the scores, and of the water that runs. "
+    with CrossEncoderReranker(str(model_folder(kind)), dtype="float32", on_overflow=on_overflow) as reranker:
+        tokenizer = reranker._model.tokenizer
+        assert isinstance(tokenizer, PairTokenizer)
+        ids_of = tokenizer._tokenizer.encode
+        query_ids = ids_of(query, add_special_tokens=False).ids
+        seen = []
+        for words in range(440, 500):
+            document = title + "red " * words
+            document_ids = ids_of(document, add_special_tokens=False).ids
+            sequences = tokenizer.sequences([(query, document)], on_overflow)  # type: ignore[arg-type]
+            read = 0
+            for ids in sequences.token_ids:
+                assert len(ids) <= 512
+                assert ids[1 : 1 + len(query_ids)] == query_ids
+                read = max(read, len(ids) - len(query_ids) - tokenizer._template.size)
+            if on_overflow == "truncate":
+                assert sequences.coverage == [read / len(document_ids)]
+            else:
+                assert sequences.coverage == [1.0]
+                assert (len(sequences.token_ids) > 1) == (read < len(document_ids))
+            seen.append((sequences.coverage[0], len(sequences.token_ids)))
+        assert seen[0] == (1.0, 1)
+        assert seen[-1] != (1.0, 1)
+        assert len(reranker.get_scores(query, [document, title])) == 2
+
+
 @pytest.mark.parametrize("engine", ["packed", "openvino", "reference"])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_model_loaded_before_a_fork_works_in_the_child(engine: str, model_folder: Folder, tmp_path: Path) -> None:
@@ -138,6 +173,44 @@ assert reranker.get_scores("planet", documents) == before
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=150, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("engine", ["packed", "openvino", "reference"])
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_model_first_built_in_a_child_works(engine: str, model_folder: Folder, tmp_path: Path) -> None:
+    """Another model was used in the parent; the child builds its own, and so does a second child beside it."""
+    program = f"""
+import os, signal, sys
+from rerankit_crossencoder import CrossEncoderReranker
+documents = ["Mars is the red planet", "Venus " * 60, "water"] * 8
+other = CrossEncoderReranker({str(model_folder("xlm-roberta"))!r}, engine={engine!r}, dtype="float32")
+other.get_scores("planet", documents)
+children = []
+for number in range(2):
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(100)
+        own = CrossEncoderReranker({str(model_folder("bert"))!r}, engine={engine!r}, dtype="float32")
+        os.write(writer, repr(own.get_scores("planet", documents)).encode())
+        os._exit(0)
+    os.close(writer)
+    children.append((child, reader))
+answers = []
+for child, reader in children:
+    with os.fdopen(reader) as file:
+        answers.append(eval(file.read()))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+own = CrossEncoderReranker({str(model_folder("bert"))!r}, engine={engine!r}, dtype="float32")
+expected = own.get_scores("planet", documents)
+assert len(expected) == 24 and len(set(expected)) > 2
+for scores in answers:
+    assert max(abs(a - b) for a, b in zip(expected, scores, strict=True)) < 1e-5
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=250, cwd=tmp_path, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
 
@@ -216,3 +289,25 @@ def test_biencoder_gives_cosines(model_folder: Folder) -> None:
         batch = raw.score_pairs(ScoreRequest([(QUERY, LONG)]))
     assert batch.coverage is not None
     assert 0 < batch.coverage[0] < 1
+
+
+def test_many_threads_share_one_biencoder(model_folder: Folder) -> None:
+    """Counting tokens, which does not truncate, in some threads leaves embedding in others as it is."""
+    with BiEncoderReranker(str(model_folder("bert"))) as reranker:
+        pairs = [(QUERY, LONG), (QUERY, "Mars")]
+        expected = reranker.score_pairs(ScoreRequest(pairs)).scores
+        stop = threading.Event()
+
+        def count() -> None:
+            while not stop.is_set():
+                reranker.token_counts(pairs)
+
+        with ThreadPoolExecutor(8) as pool:
+            counting = [pool.submit(count) for _ in range(4)]
+            try:
+                for scores in pool.map(lambda _: reranker.score_pairs(ScoreRequest(pairs)).scores, range(40)):
+                    assert np.allclose(np.array(scores, float), np.array(expected, float), atol=1e-5)
+            finally:
+                stop.set()
+            for thread in counting:
+                thread.result()

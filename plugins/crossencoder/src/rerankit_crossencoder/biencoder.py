@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -31,11 +32,17 @@ _BEST_BUDGET = 4096
 
 @dataclass(slots=True)
 class _Model:
-    """A ``SentenceTransformer`` and what instances share beside it."""
+    """A ``SentenceTransformer`` and what instances share beside it.
+
+    Attributes:
+        counter: a tokenizer of its own to count with, without truncation: one keeps truncation and padding as its
+            state, and the encoder's may be encoding in the compute thread at the same time.
+    """
 
     encoder: Any
+    counter: Any
     budget: Budget
-    tokenizing: Lock = field(default_factory=Lock)
+    counting: Lock = field(default_factory=Lock)
 
 
 _models: Shared[_Model] = Shared()
@@ -108,8 +115,8 @@ class BiEncoderReranker(PairReranker):
         self._release()
 
     def _lengths(self, texts: list[str]) -> list[int]:
-        with self._model.tokenizing:
-            encoded = self._model.encoder.tokenizer(texts, truncation=False, padding=False, verbose=False)
+        with self._model.counting:
+            encoded = self._model.counter(texts, truncation=False, padding=False, verbose=False)
         return [len(ids) for ids in encoded["input_ids"]]
 
     def _embedded(self, texts: list[str], encode: Any, request: ScoreRequest) -> tuple[NDArray[np.float32], list[int]]:
@@ -153,4 +160,8 @@ def _load(arguments: BiEncoderArguments) -> _Model:
             encoder.max_seq_length = min(arguments.max_length, encoder.max_seq_length or arguments.max_length)
         config: Any = encoder[0].auto_model.config
         numbers = layer_numbers(config.hidden_size, 4 * config.hidden_size, config.num_attention_heads)
-        return _Model(encoder, Budget(budget_for(device, 4 * numbers, _BEST_BUDGET, arguments.token_budget)))
+        return _Model(
+            encoder,
+            deepcopy(encoder.tokenizer),
+            Budget(budget_for(device, 4 * numbers, _BEST_BUDGET, arguments.token_budget)),
+        )

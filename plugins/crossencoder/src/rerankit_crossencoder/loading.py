@@ -43,7 +43,6 @@ def load_cross_encoder(arguments: ModelArguments, dtype: str, device: str) -> An
             arguments.model_name_or_path,
             device=device,
             revision=arguments.revision,
-            max_length=arguments.max_length,
             trust_remote_code=arguments.trust_remote_code,
             cache_folder=arguments.cache_folder,
             local_files_only=arguments.local_files_only,
@@ -55,6 +54,8 @@ def load_cross_encoder(arguments: ModelArguments, dtype: str, device: str) -> An
             remedy="choose a model with num_labels 1",
             value=arguments.model_name_or_path,
         )
+    if arguments.max_length is not None:
+        model.max_seq_length = min(arguments.max_length, model.max_seq_length or arguments.max_length)
     return model.eval()
 
 
@@ -105,6 +106,7 @@ def _typed(error: Exception, arguments: ModelArguments) -> RerankitError:
     name = arguments.model_name_or_path
     causes = list(_chain(error))
     kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
+    statuses = {getattr(getattr(cause, "response", None), "status_code", None) for cause in causes}
     text = " ".join(str(cause) for cause in causes)
     if any(map(is_out_of_memory, causes)):
         return OutOfMemoryError(
@@ -118,7 +120,7 @@ def _typed(error: Exception, arguments: ModelArguments) -> RerankitError:
             remedy="read that code, then set trust_remote_code to true and revision to the commit that you read",
             value=name,
         )
-    if "GatedRepoError" in kinds or "401 Client Error" in text or "403 Client Error" in text:
+    if "GatedRepoError" in kinds or statuses & {401, 403}:
         return AuthenticationError(
             f"{name} may not be read: it is gated or private, or does not exist",
             remedy=f"accept its terms at https://huggingface.co/{name}, then run `hf auth login` or set HF_TOKEN",
@@ -130,7 +132,13 @@ def _typed(error: Exception, arguments: ModelArguments) -> RerankitError:
             remedy="correct model_name_or_path or revision, or give the path of a folder",
             value=name,
         )
-    if _is_path(name):
+    if "chat template" in text:
+        return InvalidArgumentError(
+            f"{name} has a chat template without a place for a query and a document: {_first_line(error)}",
+            remedy="put chat_template.jinja, which renders the roles 'query' and 'document', beside its weights",
+            value=name,
+        )
+    if _is_path(name) and (kinds & {"OSError"} or "model_type" in text):
         return ModelNotFoundError(
             f"{name} is not a folder with a model: {_first_line(error)}",
             remedy="give a folder with config.json, weights and tokenizer.json, or a model's name on the hub",

@@ -17,7 +17,17 @@ from rerankit.errors import InputError
 from rerankit.scoring import Pair
 from rerankit_crossencoder.arguments import Overflow
 
-__all__ = ["LEAST_ROOM", "PairTokenizer", "Sequences", "Template", "Tokenizer", "overflowing", "windows"]
+__all__ = [
+    "LEAST_ROOM",
+    "PairTokenizer",
+    "Sequences",
+    "Template",
+    "Tokenizer",
+    "least_room",
+    "overflowing",
+    "warn_of_cut",
+    "windows",
+]
 
 LEAST_ROOM = 16
 """Tokens that stay for a document even where the query alone would fill the model."""
@@ -142,23 +152,23 @@ class PairTokenizer:
     def sequences(self, pairs: Sequence[Pair], on_overflow: Overflow) -> Sequences:
         result = Sequences()
         queries, documents = self._encoded(pairs)
+        cut: set[str] = set()
         for owner, ((query, _), document) in enumerate(zip(pairs, documents, strict=True)):
             ids = queries[query]
             room = self.max_length - self._template.size - len(ids)
             if len(document) > room:
                 overflowing(owner, len(document) - room, on_overflow, self.max_length)
-            if room < min(LEAST_ROOM, len(document)):
-                room = min(LEAST_ROOM, len(document))
+            least = min(least_room(self.max_length - self._template.size), len(document))
+            if room < least:
+                room = least
                 ids = ids[: self.max_length - self._template.size - room]
-                logger.warning(
-                    "the query alone has %d tokens, and the model reads %d: its end was cut",
-                    len(queries[query]),
-                    self.max_length,
-                )
+                cut.add(query)
             spans = windows(len(document), room, on_overflow)
             for start, end in spans:
                 result.add(owner, *self._template.fill(ids, document[start:end]))
             result.coverage.append(min(1.0, spans[-1][1] / len(document)) if document else 1.0)
+        for query in cut:
+            warn_of_cut(len(queries[query]), self.max_length)
         return result
 
     def counts(self, pairs: Sequence[Pair]) -> list[int]:
@@ -174,6 +184,16 @@ class PairTokenizer:
         queries = {query: encode([query], add_special_tokens=False)[0].ids for query in {query for query, _ in pairs}}
         documents = encode([document for _, document in pairs], add_special_tokens=False)
         return queries, [encoding.ids for encoding in documents]
+
+
+def least_room(tokens: int) -> int:
+    """Tokens that stay for a document, of those that a query and a document share; half of few, none of none."""
+    return max(0, min(LEAST_ROOM, tokens // 2))
+
+
+def warn_of_cut(tokens: int, max_length: int) -> None:
+    """Say that a query of ``tokens`` was cut."""
+    logger.warning("the query alone has %d tokens, and the model reads %d in all: its end was cut", tokens, max_length)
 
 
 def overflowing(index: int, excess: int, on_overflow: Overflow, max_length: int) -> None:

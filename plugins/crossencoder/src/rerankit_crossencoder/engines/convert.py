@@ -45,6 +45,10 @@ def convert(model: Any, path: Path, precision: str) -> None:
     if len(model) != 1:
         raise UnsupportedModelError("OpenVINO conversion of a model with more than one module")
     openvino = import_openvino()
+    if getattr(model.config, "local_attention", None):
+        # A window over padding alone has nothing to attend to, which is NaN in OpenVINO's fused attention. Eager
+        # attention masks with a large negative number instead.
+        model.model.set_attn_implementation("eager")
     example = {name: torch.ones(2, 9, dtype=torch.long) for name in ("input_ids", "attention_mask")}
     example["attention_mask"][1, 5:] = 0
     if "token_type_ids" in model.preprocess([("a", "b")]):
