@@ -66,7 +66,9 @@ class Graph:
         present = op.unsqueeze(op.convert(mask, "f32"), _int(2))
         cosines = op.divide(op.matmul(x, query, False, True), op.reduce_l2(x, _int(2), True))
         # A cosine is never below -1, so that padding is never the best.
-        best = op.reduce_max(op.add(cosines, op.multiply(op.subtract(present, _one()), op.constant(np.float32(4)))), _int(1))
+        best = op.reduce_max(
+            op.add(cosines, op.multiply(op.subtract(present, _one()), op.constant(np.float32(4)))), _int(1)
+        )
         total = op.reduce_sum(op.multiply(x, present), _int(1))
         return [op.result(best, name="best"), op.result(total, name="total")]
 

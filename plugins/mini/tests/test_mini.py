@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ from rerankit import ScoreKind, ScoreRequest, load_reranker
 from rerankit.errors import InvalidArgumentError, ProtocolError, ScoringCancelledError
 from rerankit.testing import RerankerConformance
 from rerankit_mini import MiniReranker
-from rerankit_mini.encoder import FOLDER, MODEL_SHA256, Encoder, Vectors
+from rerankit_mini.encoder import FOLDER, MODEL_SHA256, Encoder
 from rerankit_mini.recipe import WINDOW, windows
 
 QUERY = "how do I catch an exception in Python?"
@@ -151,11 +152,11 @@ def test_work_stops_between_batches_when_the_caller_has_gone(monkeypatch: pytest
     """Passages nobody waits for are not computed: the batch that runs is the last."""
     gone, batches, forward = threading.Event(), [], Encoder._forward
 
-    def counted(self: Encoder, part: Sequence[Sequence[int]]) -> list[Vectors]:
+    def counted(self: Encoder, part: Sequence[Sequence[int]], *rest: Any) -> list[Any]:
         batches.append(len(part))
         if len(batches) == 3:
             gone.set()
-        return forward(self, part)
+        return forward(self, part, *rest)
 
     monkeypatch.setattr(Encoder, "_forward", counted)
     request = ScoreRequest([(QUERY, f"{RELEVANT} {n}" * 20) for n in range(40)], cancelled=gone)

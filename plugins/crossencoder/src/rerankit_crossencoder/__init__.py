@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
     from rerankit_crossencoder.reranker import CrossEncoderReranker
 
 __all__ = ["BiEncoderReranker", "CrossEncoderReranker"]
+
+# Shapes whose compiled kernels oneDNN keeps, in torch and in OpenVINO; read at its first use. With 1,024, as it comes,
+# memory goes on growing for thousands of mixed requests (docs/crossencoder.md).
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 
 
 def __getattr__(name: str) -> Any:

@@ -49,13 +49,12 @@ class _Builder:
     def __init__(self, arguments: CrossEncoderArguments) -> None:
         self._arguments = arguments
         self._reference: Any = None
-        self._model_type = config_of(arguments).get("model_type")
 
     def build(self) -> Model:
         # A converted model needs no torch; where it would be the choice, torch is not imported to look for a GPU.
         device = "cpu" if self._arguments.engine == "openvino" else resolve_device(self._arguments.device)
         reason = ""
-        for name in candidates(self._arguments, self._model_type, device):
+        for name in candidates(self._arguments, config_of(self._arguments), device):
             precision, why = precision_for(self._arguments.dtype, name, device)
             try:
                 model = self._on(name, precision, device)

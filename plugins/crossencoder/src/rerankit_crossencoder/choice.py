@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from rerankit.errors import InvalidArgumentError
 from rerankit_crossencoder.arguments import CrossEncoderArguments, Dtype
@@ -25,8 +27,16 @@ _PRECISIONS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-def candidates(arguments: CrossEncoderArguments, model_type: str | None, device: str) -> list[str]:
+_SMALL = 384
+"""Up to this width more of the time goes between the matrix products than into them, and OpenVINO fuses what lies
+between; above it not padding wins (docs/crossencoder.md has the figures)."""
+
+
+def candidates(arguments: CrossEncoderArguments, config: Mapping[str, Any], device: str) -> list[str]:
     """Engines to try, the fastest first; the reference comes last and always works.
+
+    Args:
+        config: the model's, as transformers keeps it.
 
     An engine that was asked for by name is the only one.
     """
@@ -34,9 +44,10 @@ def candidates(arguments: CrossEncoderArguments, model_type: str | None, device:
         return [arguments.engine]
     if device != "cpu":
         return ["packed", "reference"] if device.startswith("cuda") else ["reference"]
-    found = ["packed"] if model_type in PACKED_TYPES else []
-    if find_spec("openvino") is not None:
-        found.append("openvino")
+    found = ["packed"] if config.get("model_type") in PACKED_TYPES else []
+    causal = any(name.endswith("ForCausalLM") for name in config.get("architectures") or ())
+    if find_spec("openvino") is not None and not causal:
+        found.insert(0 if config.get("hidden_size", _SMALL + 1) <= _SMALL else len(found), "openvino")
     return [*found, "reference"]
 
 

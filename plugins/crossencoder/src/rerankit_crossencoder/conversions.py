@@ -53,7 +53,7 @@ def load_conversion(
     if not folder.is_dir():
         return None
     about = json.loads((folder / "about.json").read_text())
-    engine = OpenVinoEngine(folder / "model.xml", precision, about["pad"], about["token_bytes"])
+    engine = OpenVinoEngine(folder / "model.xml", precision, about["pad"], about["token_bytes"], about["max_length"])
     tokenizer = PairTokenizer.from_file(folder / "tokenizer.json", about["max_length"])
     return engine, tokenizer, np.array(about["expected"], np.float32)
 

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 on OpenVINO: windows of token ids -> token vectors, or their match with a query. One copy a process."""
+"""all-MiniLM-L6-v2 on OpenVINO: windows of token ids -> their vectors, or their match with a query. One a process."""
 
 from __future__ import annotations
 

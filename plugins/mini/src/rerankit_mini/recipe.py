@@ -21,7 +21,7 @@ from rerankit_mini.encoder import Vectors
 __all__ = ["WINDOW", "DocumentMatch", "Query", "logit", "probability", "windows"]
 
 WINDOW = 126
-"""Tokens of a window; with the two special ones, the 128 the model was trained with. Attention costs the square of it."""
+"""Tokens of a window; with the two special ones, the 128 the model was trained with. Attention costs their square."""
 _OVERLAP = 16
 
 _MAXSIM = 3.0

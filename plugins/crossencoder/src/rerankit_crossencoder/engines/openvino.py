@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rerankit.errors import MissingExtraError
 from rerankit_crossencoder.engines.base import padded
+from rerankit_crossencoder.shapes import rounded
 
 __all__ = ["OpenVinoEngine", "has_bfloat16", "import_openvino"]
 
@@ -28,6 +29,7 @@ class OpenVinoEngine:
         precision: ``float32``, ``bfloat16`` or ``int8`` (the file then has 8-bit weights).
         pad: the padding token.
         token_bytes: see ``Engine``.
+        max_length: tokens of a sequence at most; rounding up to a bounded number of shapes stops there.
 
     OpenVINO's threads do not survive a fork: a child compiles the file anew, when it first scores.
     """
@@ -36,8 +38,8 @@ class OpenVinoEngine:
     pads = True
     best_budget = 4096
 
-    def __init__(self, path: Path, precision: str, pad: int, token_bytes: int) -> None:
-        self._path, self._pad = path, pad
+    def __init__(self, path: Path, precision: str, pad: int, token_bytes: int, max_length: int) -> None:
+        self._path, self._pad, self._max_length = path, pad, max_length
         self.precision, self.token_bytes = precision, token_bytes
         self._compile()
 
@@ -48,6 +50,8 @@ class OpenVinoEngine:
         settings = {
             "INFERENCE_PRECISION_HINT": hint if hint == "f32" or has_bfloat16() else "f32",
             "PERFORMANCE_HINT": "LATENCY",
+            # Shapes whose kernels are kept; with 5,000, as it comes, memory grows by half over 2,000 mixed requests.
+            "CPU_RUNTIME_CACHE_CAPACITY": "128",
             # A scale a token, so that a pair's score does not depend on its companions; none without 8-bit weights.
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": _WHOLE_ROW if self.precision == "int8" else "0",
         }
@@ -59,7 +63,7 @@ class OpenVinoEngine:
         if self._process != os.getpid():
             _parents.append((self._compiled, self._request))
             self._compile()
-        width = len(token_ids[0])
+        width = min(rounded(len(token_ids[0])), self._max_length)
         features = {
             "input_ids": padded(token_ids, width, self._pad),
             "attention_mask": padded([[1] * len(row) for row in token_ids], width, 0),
