@@ -188,6 +188,12 @@ def test_config_show_says_where_each_value_comes_from(run: Run, file: Path, monk
     assert rows["reranker_policy.retries"] == (0, "default")
 
 
+def test_config_show_in_a_narrow_terminal(run: Run, file: Path) -> None:
+    """A line a setting, whole, where three columns have no room."""
+    lines = run("config", "show", env={"COLUMNS": "60"}).stdout.splitlines()
+    assert "reranker_args.weight: 2.5 (file run_configs/default.json)" in lines
+
+
 def test_config_show_of_an_unknown_service_hides_its_arguments(
     run: Run, words: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections.abc import Mapping
 from typing import IO, Any
 
 import click
 
+from rerankit.cli.output import one_line
 from rerankit.errors import BackendError, ConfigurationError, InputError, PluginError, RerankitError
 from rerankit.plugins.specs import resolve
 
@@ -38,7 +41,7 @@ class LazyGroup(click.Group):
         return None if found is None else self._loaded(found.spec.target, f"{found.distribution} {found.version}")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = {name: found.spec.summary for name, found in self._plugins().items()}
+        rows = {name: one_line(found.spec.summary) for name, found in self._plugins().items()}
         rows |= {name: summary for name, (_, summary) in self._own.items()}
         with formatter.section("Commands"):
             formatter.write_dl(sorted(rows.items()))
@@ -104,6 +107,11 @@ class Failure(click.ClickException):
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: bool) -> bool:
     ctx.meta[_JSON] = value
+    if value:
+        from rerankit.plugins.manager import plugin_manager
+
+        with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints when it is imported is not our JSON
+            plugin_manager()
     return value
 
 
