@@ -48,6 +48,17 @@ def _names(value: object) -> object:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
+# The schema must tell all that is taken, not only what it becomes.
+_SERVICES = BeforeValidator(_services, json_schema_input_type=str | list[str | FallbackService])
+
+
+def _names_of(kind: Any) -> BeforeValidator:
+    return BeforeValidator(_names, json_schema_input_type=str | list[kind])
+
+
+Observer = Literal["logging", "opentelemetry", "prometheus"]
+
+
 class PolicySettings(ServiceArguments):
     """What happens around the backend. Nothing here is on unless it is set, but removing duplicates."""
 
@@ -65,7 +76,7 @@ class PolicySettings(ServiceArguments):
         None, description="failures in a row that open a service's circuit; 0: never; by default 5 with a fallback"
     )
     breaker_reset_s: Seconds = Field(30.0, description="seconds before an open circuit lets one call try")
-    fallback: Annotated[tuple[FallbackService, ...], BeforeValidator(_services)] = Field(
+    fallback: Annotated[tuple[FallbackService, ...], _SERVICES] = Field(
         (), description="services tried in turn: names, or objects with service and args"
     )
     fallback_score_kinds: Literal["same", "any"] = Field(
@@ -84,7 +95,7 @@ class PolicySettings(ServiceArguments):
     cache_path_bytes: ByteSize = Field(
         ByteSize(1 << 30), ge=1 << 20, description="with cache_path: size of the file; the oldest scores make room"
     )
-    calibration: Annotated[tuple[Path, ...], BeforeValidator(_names)] = Field(
+    calibration: Annotated[tuple[Path, ...], _names_of(Path)] = Field(
         (),
         description="files made by `rerankit calibrate`: scores become probabilities of relevance. One must be for "
         "the service's model; a fallback's scores are calibrated where one names the fallback",
@@ -93,6 +104,6 @@ class PolicySettings(ServiceArguments):
         None, description="merge concurrent calls into batches of this many tokens"
     )
     queue_tokens: PositiveInt = Field(1_000_000, description="with batch_tokens: tokens that may wait")
-    observers: Annotated[tuple[Literal["logging", "opentelemetry", "prometheus"], ...], BeforeValidator(_names)] = (
-        Field((), description="first-party observers to switch on for the process")
+    observers: Annotated[tuple[Observer, ...], _names_of(Observer)] = Field(
+        (), description="first-party observers to switch on for the process"
     )
