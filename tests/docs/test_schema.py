@@ -1,4 +1,4 @@
-"""Every configuration that README, docs and examples show is valid by the schema that ``rerankit config schema`` prints."""
+"""Every configuration that README, docs and examples show is valid by the schema of `rerankit config schema`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def shown() -> list[Any]:
     ]
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        blocks = [text] if page.suffix == ".json" else re.findall(r"^```json.*?\n(.*?)^```", text, re.M | re.S)
+        blocks = (
+            [text] if page.suffix == ".json" else re.findall(r"^```json.*?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        )
         for number, block in enumerate(blocks):
             if '"run_config"' in block:
                 found.append(pytest.param(json.loads(block), id=f"{page.relative_to(ROOT)}-{number}"))
