@@ -13,6 +13,7 @@ import pytest
 from rerankit.schema import config_schema
 
 ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```json.*?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def shown() -> list[Any]:

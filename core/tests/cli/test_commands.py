@@ -80,6 +80,12 @@ def test_a_misspelt_command_names_the_nearest(run: Run) -> None:
     assert "did you mean 'rerank'" in run("rernk", "x", "y", status=2).stderr
 
 
+@pytest.mark.usefixtures("only_words")
+def test_a_command_of_ours_that_is_not_installed_says_what_to_install(run: Run) -> None:
+    """Like a service."""
+    assert 'pip install "rerankit[local_service]"' in run("serve", status=2).stderr
+
+
 # --- plugins -------------------------------------------------------------------------------------
 
 
@@ -124,6 +130,7 @@ def test_doctor_of_a_healthy_house(run: Run, only_words: Path) -> None:
     shown = run("doctor").stdout
     assert "✓ words: first answer after" in shown
     assert "device abacus" in shown
+    assert "backwards: installed, not configured; to try it: rerankit doctor backwards" in shown
     assert "checks passed" in shown
 
 

@@ -20,6 +20,16 @@ CHECK_FAILED = 1
 _EXIT_CODES = {InputError: 2, ConfigurationError: 3, PluginError: 4, BackendError: 5}
 _JSON = "rerankit.json"
 
+_FIRST_PARTY = {
+    "bench": "eval",
+    "calibrate": "eval",
+    "compare": "eval",
+    "eval": "eval",
+    "modal": "modal",
+    "serve": "local_service",
+}
+"""Commands of ours that may not be installed, and the extra of the core that brings each."""
+
 
 class LazyGroup(click.Group):
     """Commands by name, as ``"module:object"`` targets with a summary each; plugins' commands after ours.
@@ -54,9 +64,9 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             from rerankit._nearest import nearest
 
-            raise click.UsageError(
-                f"No such command {args[0]!r}{nearest(args[0], self.list_commands(ctx))}", ctx
-            ) from error
+            extra = _FIRST_PARTY.get(args[0])
+            hint = nearest(args[0], self.list_commands(ctx)) if extra is None else f': pip install "rerankit[{extra}]"'
+            raise click.UsageError(f"No such command {args[0]!r}{hint}", ctx) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
