@@ -17,7 +17,8 @@ from rerankit.errors import (
     ServiceNotInstalledError,
     UnknownServiceError,
 )
-from rerankit.plugins.manager import PluginRecord, plugin_manager
+from rerankit.plugins.manager import plugin_manager
+from rerankit.plugins.records import PluginRecord
 
 Install = Callable[..., Path]
 Source = Callable[..., str]

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
 import math
 import os
+import pickle
 import threading
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -114,6 +120,13 @@ def test_a_named_field_holds_the_text() -> None:
         (["a", 3], "document 1 is int"),
         (["a", {"body": "b"}], "document 1 is dict with no string 'text' or"),
         ([None], "document 0 is NoneType"),
+        ([b"a"], "document 0 is bytes"),
+        ([("a", "b")], "document 0 is tuple"),
+        ([{"text": {"text": "a"}}], "document 0 is dict"),
+        ({"a", "b"}, "set"),
+        ((text for text in "ab"), "generator"),
+        (np.array("a"), "ndarray"),
+        (np.array([["a", "b"]]), "document 0 is ndarray"),
     ],
 )
 def test_documents_without_text_never_reach_a_backend(documents: Any, message: str) -> None:
@@ -145,6 +158,39 @@ def test_numpy_arrays_and_tuples_are_lists_of_documents() -> None:
     assert [d.index for d in Plain().rerank("q", ("a", "bb"))] == [1, 0]
     array: Any = np.array(["a", "bb"])
     assert [d.index for d in Plain().rerank("q", array)] == [1, 0]
+    queue: Any = deque(["a", "bb"])
+    assert [d.document for d in Plain().rerank("q", queue)] == ["bb", "a"]
+
+
+class Labelled:
+    """Like a pandas Series: an index is a label."""
+
+    def __init__(self, values: list[str]) -> None:
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __getitem__(self, label: int) -> str:
+        return self._values[1 - label]
+
+
+def test_documents_are_taken_by_position_never_by_label() -> None:
+    """The second document of a filtered Series need not be the one at [1]; a DataFrame lists its columns."""
+    series: Any = Labelled(["a", "bb"])
+    assert [d.document for d in Plain().rerank("q", series)] == ["bb", "a"]
+    frame: Any = type("DataFrame", (Labelled,), {"columns": ["text", "id"]})(["text", "id"])
+    with pytest.raises(InputError, match="DataFrame"):
+        Plain().rerank("q", frame)
+
+
+def test_the_name_of_a_field_is_a_string() -> None:
+    """Not a TypeError out of getattr."""
+    with pytest.raises(InputError, match="text_field"):
+        Plain().rerank("q", [Passage("a", 1)], text_field=3)  # type: ignore[arg-type]
 
 
 # --- order -----------------------------------------------------------------------------------------------
@@ -159,12 +205,14 @@ def test_order_is_score_descending_with_ties_in_input_order(scores: list[float],
     assert [d.score for d in ranking] == [scores[i] for i in expected]
 
 
-@pytest.mark.parametrize("top_n", [0, -1, True, 1.5, "3"])
+@pytest.mark.parametrize("top_n", [0, -1, True, 1.5, "3", np.int64(0), np.bool_(True)])
 def test_a_top_n_below_one_is_an_input_error(top_n: Any) -> None:
     """Zero and negative counts mean a bug in the caller; None means all, and so does more than there are."""
     with pytest.raises(InputError, match="top_n"):
         Plain().rerank("q", ["a"], top_n)
-    assert len(Plain().rerank("q", ["a"], 10)) == 1
+    more: Any
+    for more in (10, 10**30, np.int64(10)):
+        assert len(Plain().rerank("q", ["a"], more)) == 1
 
 
 @pytest.mark.parametrize("make", RERANKERS)
@@ -190,6 +238,13 @@ def test_no_documents_is_no_work(make: type[AbstractReranker]) -> None:
         "ab",
         3,
         {1.0, 2.0},
+        [np.bool_(True), 1.0],
+        [np.zeros(1), 1.0],
+        [np.zeros(2), 1.0],
+        [10**400, 1.0],
+        [Decimal("sNaN"), 1.0],
+        [1j, 1.0],
+        np.zeros((2, 1)),
     ],
 )
 @pytest.mark.parametrize("make", [Plain, Pairs])
@@ -221,6 +276,36 @@ def test_coverage_of_the_wrong_length_is_a_protocol_error() -> None:
         PairsOfNothing().rerank("q", ["a"])
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"coverage": [None, 1.0]},
+        {"coverage": [math.nan, 1.0]},
+        {"coverage": 1.0},
+        {"coverage": ["1", "1"]},
+        {"tokens": ["a", "b"]},
+        {"tokens": [1, None]},
+        {"scores": None, "partial": True},
+        {"scores": [math.nan, None], "partial": True},
+    ],
+)
+def test_figures_that_are_no_numbers_are_a_protocol_error(wrong: dict[str, Any]) -> None:
+    """They would fail later, in the caller's hands."""
+    batch = ScoreBatch(**{"scores": [1.0, 2.0], **wrong})
+    with pytest.raises(ProtocolError, match="Pairs"):
+        Pairs(batch).rerank("q", ["a", "b"])
+
+
+def test_figures_of_other_types_become_plain_numbers() -> None:
+    """So that a ranking is JSON."""
+    figures: dict[str, Any] = {"coverage": np.array([0.5, 1.0]), "tokens": [np.int64(3), np.int64(4)]}
+    scores: list[Any] = [np.float32(1), None]
+    batch = ScoreBatch(scores, partial=True, **figures)
+    ranking = Pairs(batch).rerank("q", ["a", "b"])
+    assert json.loads(json.dumps(ranking.to_dict()))["results"][0]["coverage"] == 0.5
+    assert (type(ranking[0].score), type(ranking.truncated), type(ranking.tokens)) == (float, int, int)
+
+
 class PairsOfNothing(PairReranker):
     """Forgot its return."""
 
@@ -238,6 +323,24 @@ def test_the_ranking_says_all_the_model_knows() -> None:
     with pytest.raises(AttributeError):
         ranking.degraded = True  # type: ignore[misc]
     assert ranking[0:1] == (ranking[0],)
+
+
+def test_a_ranking_is_a_value() -> None:
+    """Equal to another of the same call, whatever the time it took; it survives a pickle and a copy, and hashes."""
+    ranking = Pairs().rerank("q", ["a", "long one", "bb"])
+    for other in (
+        Pairs().rerank("q", ["a", "long one", "bb"]),
+        pickle.loads(pickle.dumps(ranking)),
+        copy.copy(ranking),
+        copy.deepcopy(ranking),
+    ):
+        assert other == ranking
+        assert hash(other) == hash(ranking)
+    assert ranking != Pairs().rerank("q", ["a", "long one", "bc"])
+    assert ranking[-1].index == 0
+    assert [d.index for d in reversed(ranking)] == [0, 2, 1]
+    assert ranking[1] in ranking
+    assert not Pairs().rerank("q", [])
 
 
 def test_a_partial_batch_ranks_the_unscored_last_and_has_no_list_of_scores() -> None:
@@ -280,6 +383,27 @@ def test_rerankers_are_context_managers_and_close_twice(make: type[AbstractReran
             assert await reranker.aget_scores("q", ["a"]) == [1.0]
 
     asyncio.run(use())
+
+
+def test_an_asynchronous_reranker_has_one_loop_whichever_thread_comes_first() -> None:
+    """Its client is bound to it."""
+    loops = set()
+
+    class Notes(Async):
+        async def aget_scores(self, query: str, documents: Sequence[str]) -> list[float]:
+            loops.add(asyncio.get_running_loop())
+            return await super().aget_scores(query, documents)
+
+    reranker, start = Notes(), threading.Barrier(16)
+
+    def call(_: int) -> None:
+        start.wait()
+        reranker.get_scores("q", ["a"])
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(call, range(16)))
+    assert len(loops) == 1
+    reranker.close()
 
 
 def test_an_asynchronous_reranker_leaves_no_thread_when_closed() -> None:

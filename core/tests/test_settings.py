@@ -179,6 +179,9 @@ def test_reranker_config_goes_before_config_path(folder: Path, monkeypatch: pyte
         ('{"run_config": []}', "run_config is list"),
         ('{"run_config": {"reranker_args": 3}}', "reranker_args is int"),
         ('{"run_config": {"reranker_service": 3}}', "reranker_service is 3"),
+        ("[" * 100_000, "cannot be read as JSON"),
+        ('{"run_config": {"seed": ' + "9" * 5_000 + "}}", "cannot be read as JSON"),
+        ("", "line 1, column 1"),
     ],
 )
 def test_a_malformed_file_is_explained(folder: Path, text: str, message: str) -> None:
@@ -187,6 +190,35 @@ def test_a_malformed_file_is_explained(folder: Path, text: str, message: str) ->
     with pytest.raises(ConfigurationError, match=message) as caught:
         read_settings(config="c.json")
     assert "c.json" in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_json(folder: Path) -> None:
+    """Windows editors write one."""
+    (folder / "c.json").write_bytes(b'\xef\xbb\xbf{"run_config": {"reranker_service": "acme"}}')
+    assert read_settings(config="c.json").service == "acme"
+
+
+def test_a_dotenv_that_is_not_text_is_named(folder: Path) -> None:
+    """With what to do about it."""
+    (folder / ".env").write_bytes(b"RERANKER_SERVICE=\xe9\n")
+    with pytest.raises(ConfigFileError, match=r"cannot read \.env") as caught:
+        read_settings()
+    assert "UTF-8" in caught.value.remedy
+
+
+@pytest.mark.parametrize("policy", [1, "x", [1]])
+def test_a_policy_that_is_no_mapping_is_a_configuration_error(policy: Any) -> None:
+    """Not a ValueError out of dict()."""
+    with pytest.raises(ConfigurationError, match="reranker_policy"):
+        load_reranker("cascade", policy=policy)
+
+
+@pytest.mark.parametrize("seconds", ["inf", "1e300", "nan", "0", "-1"])
+def test_seconds_are_positive_and_at_most_a_year(seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No clock waits for longer."""
+    monkeypatch.setenv("RERANKER_POLICY__DEADLINE_S", seconds)
+    with pytest.raises(InvalidArgumentError, match="deadline_s"):
+        load_reranker("cascade", first="mini", second="mini")
 
 
 def test_an_unknown_reranker_key_is_an_error_that_names_the_nearest(write_config: WriteConfig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rerankit.detached import DetachedCalls
 from rerankit.reranker import AbstractReranker, PairReranker
 from rerankit.scoring import Pair, ScoreBatch, ScoreRequest, checked_scores
 
@@ -14,7 +15,8 @@ def as_pair_reranker(reranker: AbstractReranker) -> PairReranker:
     """``reranker`` itself if it speaks pairs, else wrapped: checked, with its name and capabilities kept.
 
     The pairs of a request are passed to ``get_scores`` (``aget_scores`` for asynchronous callers) one call
-    for each query, in order. A plain backend cannot be told a deadline: it is looked at between the calls.
+    for each query, in order. A plain backend cannot be told a deadline: where there is one, ``get_scores`` runs in a
+    thread of its own, which is left behind when the deadline comes; see ``DetachedCalls``.
     """
     return reranker if isinstance(reranker, PairReranker) else _Adapted(reranker)
 
@@ -24,19 +26,30 @@ class _Adapted(PairReranker):
         self._plain = plain
         self.service = plain.service
         self.capabilities = plain.capabilities
+        self._calls = DetachedCalls(self.label)
+        self._threaded = type(plain).aget_scores is AbstractReranker.aget_scores
 
     def score_pairs(self, request: ScoreRequest) -> ScoreBatch:
         found: dict[str, list[float]] = {}
         for query, texts in _by_query(request.pairs).items():
             request.raise_if_stopped()
-            found[query] = checked_scores(self._plain.get_scores(query, texts), len(texts), self.label)
+            remaining = request.remaining()
+            if remaining is None:
+                scores = self._plain.get_scores(query, texts)
+            else:
+                scores = self._calls.call(remaining, self._plain.get_scores, query, texts)
+            found[query] = checked_scores(scores, len(texts), self.label)
         return ScoreBatch(_in_order(request.pairs, found))
 
     async def ascore_pairs(self, request: ScoreRequest) -> ScoreBatch:
         found: dict[str, list[float]] = {}
         for query, texts in _by_query(request.pairs).items():
             request.raise_if_stopped()
-            found[query] = checked_scores(await self._plain.aget_scores(query, texts), len(texts), self.label)
+            if self._threaded and request.deadline is not None:
+                scores = await self._calls.acall(self._plain.get_scores, query, texts)
+            else:
+                scores = await self._plain.aget_scores(query, texts)
+            found[query] = checked_scores(scores, len(texts), self.label)
         return ScoreBatch(_in_order(request.pairs, found))
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from rerankit import _pydantic  # noqa: F401 - before the first model
 from rerankit._nearest import nearest
 from rerankit.errors import InvalidArgumentError
 
@@ -62,6 +63,8 @@ def _explained(
         remedy = f"set reranker_args.{path}, RERANKER_ARGS__{path.upper()} or --arg {path}=..."
         return InvalidArgumentError(f"{service} needs the argument {path!r}", remedy=remedy, service=service)
     value = None if name in secret_names(model) else values.get(name)
+    if not isinstance(value, (str, int, float)):
+        value = None  # an object or a list may hold secrets: those of a fallback, of a stage of a cascade
     shown = "" if value is None else f": {value!r}"
     message = f"{service}'s argument {path!r}{shown}{origin} is wrong: {problem['msg']}"
     return InvalidArgumentError(message, remedy=f"correct {path!r}", value=value, service=service)

@@ -21,7 +21,11 @@ from rerankit.settings import Settings
 __all__ = ["CascadeArguments", "CascadeReranker", "cascade"]
 
 Stage = Annotated[
-    FallbackService, BeforeValidator(lambda value: {"service": value} if isinstance(value, str) else value)
+    FallbackService,
+    BeforeValidator(
+        lambda value: {"service": value} if isinstance(value, str) else value,
+        json_schema_input_type=str | FallbackService,
+    ),
 ]
 
 _UNIT = (ScoreKind.PROBABILITY, ScoreKind.CALIBRATED)

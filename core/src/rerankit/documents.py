@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
-from typing import Any
+from types import NoneType
+from typing import Any, SupportsIndex
 
 from rerankit.errors import InputError
 
@@ -23,7 +25,7 @@ def check_query(query: object) -> str:
         raise InputError(f"the query is {type(query).__name__}, not a string", value=query)
     if not query or query.isspace():
         raise InputError("the query is empty", value=query)
-    return _encodable(query)
+    return _encodable(str(query))
 
 
 def check_top_n(top_n: object) -> int | None:
@@ -34,11 +36,12 @@ def check_top_n(top_n: object) -> int | None:
     """
     if top_n is None:
         return None
-    if isinstance(top_n, bool) or not isinstance(top_n, int):
+    if isinstance(top_n, bool) or not isinstance(top_n, SupportsIndex):  # an index is what NumPy's integers are too
         raise InputError(f"top_n is {top_n!r}, not an integer", value=top_n)
-    if top_n < 1:
-        raise InputError(f"top_n is {top_n}; it must be at least 1, or None for all", value=top_n)
-    return top_n
+    count = operator.index(top_n)
+    if count < 1:
+        raise InputError(f"top_n is {count}; it must be at least 1, or None for all", value=top_n)
+    return count
 
 
 def texts_of(documents: object, text_field: str | None = None) -> list[str]:
@@ -54,8 +57,14 @@ def texts_of(documents: object, text_field: str | None = None) -> list[str]:
     """
     if isinstance(documents, (str, bytes)):
         raise InputError("documents is one string; pass a list: [text]", value=documents)
-    if isinstance(documents, Mapping) or not (hasattr(documents, "__len__") and hasattr(documents, "__getitem__")):
+    # A DataFrame looks like a list, of the names of its columns.
+    listed = hasattr(documents, "__len__") and hasattr(documents, "__getitem__") and not hasattr(documents, "columns")
+    if isinstance(documents, Mapping) or not listed or getattr(documents, "shape", None) == ():
         raise InputError(f"documents is {type(documents).__name__}, not a list of documents", value=type(documents))
+    if not isinstance(text_field, (str, NoneType)):
+        raise InputError(
+            f"text_field is {text_field!r}, not a name", value=text_field, remedy="name a key or attribute"
+        )
     texts: list[Any] = list(documents)  # type: ignore[call-overload]
     for position, document in enumerate(texts):
         if type(document) is not str:

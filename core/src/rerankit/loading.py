@@ -9,24 +9,31 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rerankit.errors import ConfigurationError, MissingExtraError, PluginLoadError, RerankitError
 from rerankit.input_order import InputOrder
-from rerankit.plugins.manager import Service, plugin_manager
+from rerankit.plugins.manager import plugin_manager
+from rerankit.plugins.records import Service
 from rerankit.plugins.specs import resolve
 from rerankit.reranker import AbstractReranker, PairReranker
 
 # pydantic costs 0.1 s of start-up; `import rerankit` and `rerankit --help` do without it.
 if TYPE_CHECKING:
     from rerankit.arguments import ServiceArguments
+    from rerankit.policy.settings import FallbackService
     from rerankit.settings import Settings
 
 __all__ = [
+    "FALLBACK",
     "RERANKER_MAPPING",
     "arguments_model",
     "build_backend",
+    "check_service",
     "load_from_settings",
     "load_reranker",
     "resolved",
     "validated_arguments",
 ]
+
+
+FALLBACK: Final = "RERANKER_POLICY__FALLBACK"
 
 
 class _FromConfiguration:
@@ -83,9 +90,28 @@ def load_from_settings(settings: Settings) -> PairReranker:
     policy = validated(PolicySettings, settings.policy, service="reranker_policy", source=source)
     for fallback in policy.fallback:
         # Built when it is first needed, but a misspelt name should not wait for the outage to show.
-        validated_arguments(plugin_manager().service(fallback.service), fallback.args)
+        check_service(fallback, where=source.get("fallback", ""), variable=FALLBACK)
     backend = build_backend(settings.service, settings.args, source=settings.sources_of("args"))
-    return apply_policy(backend, policy, build_backend)
+    try:
+        return apply_policy(backend, policy, build_backend)
+    except BaseException:
+        backend.close()
+        raise
+
+
+def check_service(named: FallbackService, *, where: str, variable: str) -> None:
+    """Check a service that stands in a setting, with its arguments; nothing is loaded.
+
+    Args:
+        named: a fallback, or a stage of a cascade.
+        where: the source of the setting.
+        variable: the environment variable of the setting.
+
+    Raises:
+        RerankitError: the service is not installed, or its arguments are wrong; as ``validated_arguments``.
+    """
+    source = dict.fromkeys(named.args, where)
+    validated_arguments(plugin_manager().service(named.service), named.args, source=source, variable=variable)
 
 
 def build_backend(name: str, args: Mapping[str, Any], *, source: Mapping[str, str] | None = None) -> AbstractReranker:
@@ -108,7 +134,9 @@ def build_backend(name: str, args: Mapping[str, Any], *, source: Mapping[str, st
         raise
     except ImportError as error:
         raise _missing(found, error) from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit() and panics of Rust extensions included
         raise PluginLoadError(
             f"{name} of {found.distribution} {found.version} could not be made: {type(error).__name__}: {error}",
             service=found.spec.name,
@@ -132,7 +160,11 @@ def arguments_model(service: Service) -> type[ServiceArguments] | None:
 
 
 def validated_arguments(
-    service: Service, args: Mapping[str, Any], *, source: Mapping[str, str] | None = None
+    service: Service,
+    args: Mapping[str, Any],
+    *,
+    source: Mapping[str, str] | None = None,
+    variable: str | None = None,
 ) -> dict[str, Any]:
     """``args`` as the service's model understands them, without its defaults.
 
@@ -140,6 +172,7 @@ def validated_arguments(
         service: whose arguments they are.
         args: by name, not yet validated.
         source: where each came from.
+        variable: the environment variable that holds all of them; by default each has one of its own.
 
     Raises:
         InvalidArgumentError: one is unknown, missing or wrong.
@@ -147,6 +180,7 @@ def validated_arguments(
         MissingExtraError, PluginLoadError: the plugin's own model cannot be imported.
     """
     from rerankit.arguments import ServiceArguments, secret_names, validated
+    from rerankit.policy.settings import FallbackService
     from rerankit.settings import FILE
 
     model, source = arguments_model(service) or ServiceArguments, source or {}
@@ -156,10 +190,18 @@ def validated_arguments(
         if where.startswith(FILE):
             raise ConfigurationError(
                 f"{where}: {name!r} is a secret, and secrets do not belong in that file",
-                remedy=f"set RERANKER_ARGS__{name.upper()} in the environment or .env",
+                remedy=f"set {variable or _variable(name)} in the environment or .env",
                 service=service.spec.name,
             )
-    return {name: getattr(arguments, name) for name in arguments.model_fields_set}
+    values = {name: getattr(arguments, name) for name in arguments.model_fields_set}
+    for name, value in values.items():
+        if isinstance(value, FallbackService):
+            check_service(value, where=source.get(name, ""), variable=variable or _variable(name))
+    return values
+
+
+def _variable(argument: str) -> str:
+    return f"RERANKER_ARGS__{argument.upper()}"
 
 
 def resolved(service: Service, target: object) -> Any:

@@ -46,7 +46,7 @@ class Ranking(Sequence[RankedDocument[D_co]]):
         truncated: how many of the call's documents (also those cut by ``top_n``) the model saw only in part;
             ``None`` where the backend does not say.
         tokens: tokens computed for the call; ``None`` where unknown.
-        timings: seconds a stage.
+        timings: seconds a stage; like those of ``attempts`` no part of what makes two rankings equal.
         attempts: every try at a service, failed ones with their error's code.
     """
 
@@ -59,7 +59,7 @@ class Ranking(Sequence[RankedDocument[D_co]]):
     partial: bool = False
     truncated: int | None = None
     tokens: int | None = None
-    timings: Mapping[str, float] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict, compare=False)
     attempts: tuple[Attempt, ...] = ()
 
     @overload
@@ -107,6 +107,8 @@ class Ranking(Sequence[RankedDocument[D_co]]):
     ) -> Ranking[D]:
         """Order ``documents`` by the scores of ``batch``, which has one for each."""
         scores, coverage = batch.scores, batch.coverage
+        if not isinstance(documents, (list, tuple)):
+            documents = list(documents)  # by position: an index into a pandas Series would be one of its labels
         if batch.partial:
             scored = [i for i, score in enumerate(scores) if score is not None]
             unscored = [i for i, score in enumerate(scores) if score is None]

@@ -144,8 +144,6 @@ class AsyncReranker(AbstractReranker):
     a loop at a time.
     """
 
-    _portal: Portal | None = None
-
     @abstractmethod
     async def aget_scores(self, query: str, documents: Sequence[str]) -> list[float]: ...
 
@@ -161,9 +159,8 @@ class AsyncReranker(AbstractReranker):
         self._loop().close()
 
     def _loop(self) -> Portal:
-        if self._portal is None:
-            self._portal = Portal()
-        return self._portal
+        portal: Portal = self.__dict__.setdefault("_portal", Portal())  # one, whichever thread comes first
+        return portal
 
 
 class PairReranker(AbstractReranker):

@@ -10,7 +10,8 @@ from pydantic.json_schema import models_json_schema
 from rerankit.arguments import ServiceArguments
 from rerankit.errors import RerankitError
 from rerankit.loading import arguments_model
-from rerankit.plugins.manager import Service, plugin_manager
+from rerankit.plugins.manager import plugin_manager
+from rerankit.plugins.records import Service
 from rerankit.policy.settings import PolicySettings
 from rerankit.settings import DEFAULT_SERVICE, SECTION
 

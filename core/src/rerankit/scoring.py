@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from rerankit.errors import DeadlineExceededError, ProtocolError, ScoringCancelledError
 
@@ -53,7 +54,8 @@ class Capabilities:
         max_documents: pairs in one request.
         max_characters: characters of all pairs of one request together.
         max_tokens: tokens of all pairs of one request together, as ``token_counts`` counts them.
-        max_concurrency: requests worth having in flight at once.
+        max_concurrency: how many parts of one call are worth having in flight at once; where the policy batches
+            concurrent calls (``batch_tokens``), how many batches of all callers together.
     """
 
     score_kind: ScoreKind = ScoreKind.UNKNOWN
@@ -101,7 +103,7 @@ class Attempt:
     """One try at one service: ``error`` is the error's code, ``None`` for the try that answered."""
 
     service: str
-    seconds: float
+    seconds: float = field(compare=False)
     error: str | None = None
 
 
@@ -143,8 +145,7 @@ def checked_scores(scores: object, count: int, service: str) -> list[float]:
     Raises:
         ProtocolError: wrong count, a NaN or infinity, or something that is not a number.
     """
-    if hasattr(scores, "tolist"):
-        scores = scores.tolist()
+    scores = _plain(scores)
     if not isinstance(scores, Sequence) or isinstance(scores, (str, bytes)):
         raise ProtocolError(
             f"{service} returned {type(scores).__name__} instead of a list of scores", value=scores, service=service
@@ -167,25 +168,55 @@ def checked_batch(batch: ScoreBatch, count: int, service: str) -> ScoreBatch:
     """
     if not isinstance(batch, ScoreBatch):
         raise ProtocolError(f"{service} returned {type(batch).__name__} instead of a ScoreBatch", service=service)
-    for name in ("coverage", "tokens"):
-        figures = getattr(batch, name)
-        if figures is not None and len(figures) != count:
+    coverage = None if batch.coverage is None else _checked_figures(batch.coverage, "coverage", count, service)
+    tokens = None if batch.tokens is None else _checked_figures(batch.tokens, "tokens", count, service)
+    given = batch.scores
+    if not batch.partial or not isinstance(given, Sequence):
+        return replace(batch, scores=checked_scores(given, count, service), coverage=coverage, tokens=tokens)
+    numbers = checked_scores([0.0 if score is None else score for score in given], count, service)
+    scores = [None if score is None else number for score, number in zip(given, numbers, strict=True)]
+    return replace(batch, scores=scores, coverage=coverage, tokens=tokens)
+
+
+def _checked_figures(figures: Any, name: str, count: int, service: str) -> Sequence[Any]:
+    found: object = _plain(figures)
+    if not isinstance(found, Sequence):
+        raise ProtocolError(f"{service} returned {type(figures).__name__} as {name}, not a list", service=service)
+    if len(found) != count:
+        raise ProtocolError(
+            f"{service} returned {len(found)} {name} figures for {count} documents", value=len(found), service=service
+        )
+    # The common case is decided by one pass in C: a sum is a plain finite number only if all of its terms are.
+    if not _summable(found):
+        found = [_plain(figure) for figure in found]
+        if not _summable(found):
             raise ProtocolError(
-                f"{service} returned {len(figures)} {name} figures for {count} documents",
-                value=len(figures),
-                service=service,
+                f"{service} returned {name} that are no numbers: {found!r}", value=found, service=service
             )
-    if not batch.partial:
-        return replace(batch, scores=checked_scores(batch.scores, count, service))
-    checked_scores([0.0 if score is None else score for score in batch.scores], count, service)
-    return batch
+    return found
+
+
+def _summable(figures: Sequence[Any]) -> bool:
+    try:
+        total = sum(figures)
+    except TypeError:
+        return False
+    return type(total) in (int, float) and math.isfinite(total)
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy array or scalar, or a tensor, as what Python has for it."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _checked(score: object, position: int, service: str) -> float:
-    if not isinstance(score, (bool, str, bytes)) and hasattr(score, "__float__"):
-        number = float(score)
-        if math.isfinite(number):
-            return number
+    number, plain = math.nan, _plain(score)
+    if not isinstance(plain, (bool, str, bytes)) and hasattr(plain, "__float__"):
+        # Decimal's signalling NaN and integers beyond a float's range raise.
+        with contextlib.suppress(ArithmeticError, TypeError, ValueError):
+            number = float(plain)
+    if math.isfinite(number):
+        return number
     raise ProtocolError(
         f"{service} returned {score!r} as the score of document {position}; it must be a finite float",
         value=score,

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rerankit import _pydantic  # noqa: F401 - before the first model
+
+# isort: split
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
@@ -141,7 +144,9 @@ def read_settings(
     dotenv = _environment(".env")
     files = [config, environment.pop("file"), dotenv.pop("file")]
     named = next((file for file in files if file is not None), None)
-    sources = [Source("call arguments", service, dict(args or {}), dict(policy or {}))]
+    sources = [
+        Source("call arguments", service, dict(args or {}), _section(policy, "reranker_policy", "call arguments"))
+    ]
     sources += [Source(**found) for found in (environment, dotenv)]
     path: Path | None = Path(named) if named is not None else DEFAULT_FILE
     if path is not None and (named is not None or path.is_file()):
@@ -176,9 +181,11 @@ def merge(sources: Iterable[Source], *, file: Path | None = None) -> Settings:
 
 
 def _environment(label: str) -> dict[str, Any]:
-    source = EnvSettingsSource(_Environment) if label == "environment" else DotEnvSettingsSource(_Environment)
     try:
+        source = EnvSettingsSource(_Environment) if label == "environment" else DotEnvSettingsSource(_Environment)
         found = source()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigFileError(f"cannot read {label}: {error}", remedy=f"make {label} a readable UTF-8 text") from None
     except SettingsError as error:
         raise ConfigurationError(
             f"{label}: {error}", remedy="a whole section is given as JSON: RERANKER_ARGS='{\"batch_size\": 64}'"
@@ -194,7 +201,7 @@ def _environment(label: str) -> dict[str, Any]:
 
 def _file(path: Path) -> Source:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigFileError(f"cannot read {path}: {error.strerror}", value=str(path)) from None
     except UnicodeDecodeError:
@@ -205,6 +212,8 @@ def _file(path: Path) -> Source:
             remedy=f"correct the JSON in {path}",
             value=str(path),
         ) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets within brackets
+        raise ConfigFileError(f"{path} cannot be read as JSON: {error}", value=str(path)) from None
     if not isinstance(document, dict):
         raise ConfigFileError(f"{path} holds {type(document).__name__}, not an object", value=str(path))
     section = _section(document.get(SECTION), SECTION, str(path))
@@ -225,9 +234,9 @@ def _file(path: Path) -> Source:
 def _section(value: object, key: str, label: str) -> dict[str, Any]:
     if value is None:
         return {}
-    if not isinstance(value, dict):
+    if not isinstance(value, Mapping):
         raise ConfigurationError(f"{label}: {key} is {type(value).__name__}, not an object", value=type(value).__name__)
-    return value
+    return dict(value)
 
 
 def _parsed(value: object) -> object:

@@ -80,6 +80,12 @@ def test_a_misspelt_command_names_the_nearest(run: Run) -> None:
     assert "did you mean 'rerank'" in run("rernk", "x", "y", status=2).stderr
 
 
+@pytest.mark.usefixtures("only_words")
+def test_a_command_of_ours_that_is_not_installed_says_what_to_install(run: Run) -> None:
+    """Like a service."""
+    assert 'pip install "rerankit[local_service]"' in run("serve", status=2).stderr
+
+
 # --- plugins -------------------------------------------------------------------------------------
 
 
@@ -124,6 +130,7 @@ def test_doctor_of_a_healthy_house(run: Run, only_words: Path) -> None:
     shown = run("doctor").stdout
     assert "✓ words: first answer after" in shown
     assert "device abacus" in shown
+    assert "backwards: installed, not configured; to try it: rerankit doctor backwards" in shown
     assert "checks passed" in shown
 
 
@@ -186,6 +193,12 @@ def test_config_show_says_where_each_value_comes_from(run: Run, file: Path, monk
     assert rows["reranker_args.api_key"] == ("**********", "environment: RERANKER_ARGS__API_KEY")
     assert rows["reranker_args.down"] == (False, "default")
     assert rows["reranker_policy.retries"] == (0, "default")
+
+
+def test_config_show_in_a_narrow_terminal(run: Run, file: Path) -> None:
+    """A line a setting, whole, where three columns have no room."""
+    lines = run("config", "show", env={"COLUMNS": "60"}).stdout.splitlines()
+    assert "reranker_args.weight: 2.5 (file run_configs/default.json)" in lines
 
 
 def test_config_show_of_an_unknown_service_hides_its_arguments(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,13 +81,79 @@ def test_files_may_be_jsonl(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [("{broken", "line 2, column 2"), ('{"title": "x"}', "line 2: not an object"), ('"x"', "line 2: not an object")],
+    [
+        ("{broken", "line 2, column 2"),
+        ('{"title": "x"}', "line 2: not an object"),
+        ('"x"', "line 2: not an object"),
+        ("[" * 100_000, "line 2: maximum recursion"),
+        ('{"text": "x", "n": ' + "9" * 5_000 + "}", "line 2: Exceeds the limit"),
+    ],
 )
 def test_a_wrong_jsonl_line_is_named(run: Run, line: str, words: str) -> None:
     """File, line and column, exit status 2."""
     result = run("rerank", QUERY, input='{"text": "x"}\n' + line, status=2)
     assert words in result.stderr
     assert "remedy: " in result.stderr
+
+
+def test_a_first_line_beyond_what_can_be_read_is_named(run: Run) -> None:
+    """It is JSON, so it is no passage either."""
+    assert "stdin, line 1: " in run("rerank", QUERY, input='{"a": ' + "[" * 100_000, status=2).stderr
+
+
+def test_json_output_is_json(run: Run) -> None:
+    """NaN and infinities of a document, which Python reads and writes, are null to others."""
+    result = run("rerank", QUERY, "--json", input='{"text": "red", "weight": NaN, "limit": Infinity}')
+    assert json.loads(result.stdout, parse_constant=pytest.fail)["results"][0]["document"] == {
+        "text": "red",
+        "weight": None,
+        "limit": None,
+    }
+
+
+def test_arguments_are_the_services_whatever_their_names(run: Run) -> None:
+    """``policy`` and ``config`` mean something to load_reranker; as --arg they are arguments like others."""
+    for name in ("policy", "config", "service"):
+        assert f"words has no argument '{name}'" in run("rerank", QUERY, "red", "--arg", f"{name}=x", status=3).stderr
+
+
+def program(words: Path, *arguments: str, **keywords: Any) -> subprocess.CompletedProcess[bytes]:
+    """rerankit in a process of its own."""
+    env = {"PYTHONPATH": str(words.parent), "RERANKER_SERVICE": "words"}
+    command = [sys.executable, "-m", "rerankit", *arguments]
+    return subprocess.run(command, env=env, stderr=subprocess.PIPE, timeout=60, **keywords)
+
+
+def test_without_a_stdin_documents_are_asked_for(words: Path) -> None:
+    """As under a scheduler that closes it."""
+    done = program(words, "rerank", QUERY, preexec_fn=lambda: os.close(0))
+    assert done.returncode == 2
+    assert b"no documents" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this platform")
+@pytest.mark.parametrize("arguments", [["rerank", QUERY, "red"], ["rerank", QUERY, "red", "--json"], ["plugins"]])
+def test_a_full_disk_is_told_without_a_traceback(words: Path, arguments: list[str]) -> None:
+    """Exit status 1."""
+    with open("/dev/full", "wb") as full:
+        done = program(words, *arguments, stdout=full)
+    assert (done.returncode, done.stderr) == (1, b"error: [Errno 28] No space left on device\n")
+
+
+@pytest.mark.parametrize("arguments", [["rerank", "line", "--json"], ["rerank", "line"], ["config", "schema"]])
+def test_a_reader_that_goes_is_no_traceback(words: Path, arguments: list[str]) -> None:
+    """``| head -1``."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        done = program(words, *arguments, input=b"line\n" * 3_000, stdout=closed)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_an_interrupt_ends_it(run: Run, install: Callable[..., Path], source: Callable[..., str]) -> None:
+    """Ctrl-C while a backend scores: exit status 1, no traceback, and no fallback that goes on."""
+    install("acme-slow", source("slow").replace("return [0.5]", "raise KeyboardInterrupt; return [0.5]"))
+    assert run("rerank", QUERY, "red", "--service", "slow", status=1).stderr.strip() == "Aborted!"
 
 
 def test_top_n_service_and_arguments(run: Run) -> None:
@@ -106,7 +176,7 @@ def test_the_table_has_rank_score_bar_movement_id_and_text(run: Run) -> None:
     assert "\x1b" not in shown
     assert "\x07" not in shown
     assert "…" in shown
-    assert "2 passages, probability scores by words" in shown
+    assert re.search(r"2 passages in \d\.\d\d s, probability scores by words", shown)
 
 
 def test_a_narrow_terminal_drops_the_bar(run: Run) -> None:

@@ -43,6 +43,11 @@ from rerankit.policy.retry import RetryReranker
 from rerankit.policy.split import SplitReranker
 from rerankit.testing import FakeReranker, not_finite, one_too_few
 
+
+class PanicException(BaseException):
+    """What a panic in a Rust extension raises: no Exception."""
+
+
 LISTWISE = Capabilities(ScoreKind.PROBABILITY, listwise=True, max_documents=5)
 
 
@@ -115,9 +120,10 @@ def test_a_plain_backend_scores_pairs_of_several_queries(call: Call) -> None:
         (ConnectionResetError("gone"), UnavailableError),
         (MemoryError(), OutOfMemoryError),
         (AuthenticationError("key"), AuthenticationError),
+        (PanicException("in Rust"), BackendError),
     ],
 )
-def test_what_a_backend_raises_becomes_typed(call: Call, raised: Exception, typed: type[RerankitError]) -> None:
+def test_what_a_backend_raises_becomes_typed(call: Call, raised: BaseException, typed: type[RerankitError]) -> None:
     """The original is the cause; rerankit's own errors pass unchanged."""
     with pytest.raises(typed) as caught:
         call(GuardReranker(fake(faults=[raised])), ScoreRequest(pairs([1])))
@@ -520,6 +526,25 @@ def test_a_fallback_that_cannot_be_built_is_an_attempt_like_others(call: Call) -
     batch = call(chain, ScoreRequest(pairs([1])))
     assert [(a.service, a.error) for a in batch.attempts][1:] == [("broken", PluginLoadError.code), ("three", None)]
     assert call(chain, ScoreRequest(pairs([1]))).served_by == "broken"
+
+
+def test_closing_builds_nothing(call: Call) -> None:
+    """A fallback that was never needed, or could not be built, is not built to be closed."""
+    tries = itertools.count()
+
+    def build() -> PairReranker:
+        next(tries)
+        raise OSError("no weights")
+
+    down = itertools.repeat(UnavailableError("x"))
+    chain = FallbackReranker([fake("one", faults=down), LazyReranker("broken", build), LazyReranker("idle", build)])
+    chain.close()
+    with pytest.raises(UnavailableError):
+        call(chain, ScoreRequest(pairs([1])))
+    built = next(tries)
+    chain.close()
+    asyncio.run(chain.aclose())
+    assert next(tries) == built + 1
 
 
 def test_nobody_waits_for_a_slow_build_beyond_the_deadline(call: Call) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
 
@@ -34,4 +35,9 @@ def main() -> None:
         # Documents hold any character; a terminal of another encoding shows what it can.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
-    cli(prog_name="rerankit")
+    try:
+        cli(prog_name="rerankit")
+    except OSError as error:  # a full disk behind stdout, say
+        click.echo(f"error: {error}", err=True)
+        # Whatever still waits in the buffers would fail again when the interpreter flushes them.
+        os._exit(1)

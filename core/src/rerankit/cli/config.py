@@ -45,6 +45,12 @@ def show(as_json: bool) -> None:
     if as_json:
         print_json({"file": str(settings.file) if settings.file else None, "settings": [asdict(row) for row in rows]})
         return
+    screen = console()
+    if screen.width < 80:  # no room for three columns
+        for row in rows:
+            screen.print(f"{row.name}: {_text(row.value)} ({row.source})", style="dim" if row.source == DEFAULT else "")
+        screen.print(f"file: {settings.file or 'none'}", style="dim")
+        return
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -53,7 +59,6 @@ def show(as_json: bool) -> None:
     table.add_column("source", overflow="fold")
     for row in rows:
         table.add_row(row.name, _text(row.value), row.source, style="dim" if row.source == DEFAULT else "")
-    screen = console()
     screen.print(table)
     screen.print(f"file: {settings.file or 'none'}", style="dim")
 
@@ -91,15 +96,15 @@ def validate(file: Path | None, as_json: bool) -> None:
 
 def _rows(settings: Settings) -> Iterator[Row]:
     """What is set first, then what stands at its default."""
-    from rerankit.cli.configured import HIDDEN, shown
+    from rerankit.cli.configured import HIDDEN, shown, shown_service
     from rerankit.policy.settings import PolicySettings
 
     yield Row("reranker_service", settings.service, settings.sources["service"])
     for name, value in shown(settings.service, settings.args).items():
         yield Row(f"reranker_args.{name}", value, settings.sources[f"args.{name}"])
     for name, value in settings.policy.items():
-        if name == "fallback" and isinstance(value, list):
-            value = [_fallback(item) for item in value]
+        if name == "fallback":
+            value = [shown_service(item) for item in value] if isinstance(value, list) else shown_service(value)
         elif name not in PolicySettings.model_fields:
             value = HIDDEN
         yield Row(f"reranker_policy.{name}", value, settings.sources[f"policy.{name}"])
@@ -124,17 +129,6 @@ def _defaults(settings: Settings) -> Iterator[Row]:
         for name, field in () if model is None else model.model_fields.items():
             if f"{section}.{name}" not in settings.sources and not field.is_required():
                 yield Row(f"reranker_{section}.{name}", field.get_default(call_default_factory=True), DEFAULT)
-
-
-def _fallback(item: Any) -> Any:
-    from rerankit.cli.configured import HIDDEN, shown
-
-    if isinstance(item, str):
-        return item
-    if not isinstance(item, dict):
-        return HIDDEN
-    args = item.get("args")
-    return {"service": item.get("service"), "args": shown(item.get("service"), args if isinstance(args, dict) else {})}
 
 
 def _text(value: object) -> str:

@@ -8,12 +8,12 @@ from typing import Any
 
 from rerankit.arguments import secret_names, validated
 from rerankit.errors import RerankitError
-from rerankit.loading import arguments_model, validated_arguments
+from rerankit.loading import FALLBACK, arguments_model, validated_arguments
 from rerankit.plugins.manager import plugin_manager
-from rerankit.policy.settings import PolicySettings
+from rerankit.policy.settings import FallbackService, PolicySettings
 from rerankit.settings import Settings
 
-__all__ = ["HIDDEN", "Configured", "configured", "policy_of", "shown"]
+__all__ = ["HIDDEN", "Configured", "configured", "policy_of", "shown", "shown_service"]
 
 HIDDEN = "**********"
 
@@ -25,13 +25,15 @@ class Configured:
     service: str
     args: Mapping[str, Any] = field(repr=False)
     source: Mapping[str, str]
+    variable: str | None = None
 
     def validate(self) -> None:
         """
         Raises:
             RerankitError: the service is not installed, or an argument is wrong.
         """
-        validated_arguments(plugin_manager().service(self.service), self.args, source=self.source)
+        service = plugin_manager().service(self.service)
+        validated_arguments(service, self.args, source=self.source, variable=self.variable)
 
 
 def configured(settings: Settings) -> list[Configured]:
@@ -42,7 +44,7 @@ def configured(settings: Settings) -> list[Configured]:
     """
     where = settings.sources.get("policy.fallback", "")
     fallbacks = [
-        Configured(fallback.service, fallback.args, dict.fromkeys(fallback.args, where))
+        Configured(fallback.service, fallback.args, dict.fromkeys(fallback.args, where), FALLBACK)
         for fallback in policy_of(settings).fallback
     ]
     if settings.service is None:
@@ -58,11 +60,27 @@ def policy_of(settings: Settings) -> PolicySettings:
     return validated(PolicySettings, settings.policy, service="reranker_policy", source=settings.sources_of("policy"))
 
 
-def shown(service: str | None, args: Mapping[str, Any]) -> dict[str, Any]:
+def shown(service: object, args: Mapping[str, Any]) -> dict[str, Any]:
     """``args`` for the eye: secrets hidden, and everything where the service cannot tell what is secret."""
     try:
         model = None if service is None else arguments_model(plugin_manager().service(service))
     except RerankitError:
+        model = None
+    if model is None:
         return dict.fromkeys(args, HIDDEN)
-    open_names = set() if model is None else set(model.model_fields) - secret_names(model)
-    return {name: value if name in open_names else HIDDEN for name, value in args.items()}
+    open_names = set(model.model_fields) - secret_names(model)
+    services = {name for name, field in model.model_fields.items() if field.annotation is FallbackService}
+    return {
+        name: HIDDEN if name not in open_names else shown_service(value) if name in services else value
+        for name, value in args.items()
+    }
+
+
+def shown_service(item: object) -> object:
+    """A fallback, or a stage of a cascade, for the eye: its name, or an object with ``service`` and ``args``."""
+    if isinstance(item, str):
+        return item
+    if not isinstance(item, Mapping):
+        return HIDDEN
+    args = item.get("args")
+    return {"service": item.get("service"), "args": shown(item.get("service"), args if isinstance(args, dict) else {})}

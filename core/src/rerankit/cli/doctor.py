@@ -136,12 +136,14 @@ def _importable(tried: set[str]) -> Iterator[Check]:
         if {name, f"{service.distribution}:{name}"} & tried:
             continue
         try:
-            arguments_model(service)
+            model = arguments_model(service)
             resolved(service, service.spec.target)
         except RerankitError as error:
             yield _failed(name, error)
         else:
-            yield Check(name, "ok", f"installed, not configured; to try it: rerankit doctor {name}")
+            needed = [] if model is None else [key for key, field in model.model_fields.items() if field.is_required()]
+            how = f"it needs {' and '.join(needed)}" if needed else f"to try it: rerankit doctor {name}"
+            yield Check(name, "ok", f"installed, not configured; {how}")
 
 
 def _tried(name: str, args: Mapping[str, Any], source: Mapping[str, str], examine_model: bool) -> list[Check]:

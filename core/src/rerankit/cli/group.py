@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections.abc import Mapping
 from typing import IO, Any
 
 import click
 
+from rerankit.cli.output import one_line
 from rerankit.errors import BackendError, ConfigurationError, InputError, PluginError, RerankitError
 from rerankit.plugins.specs import resolve
 
@@ -16,6 +19,16 @@ __all__ = ["CHECK_FAILED", "Failure", "LazyGroup", "json_option"]
 CHECK_FAILED = 1
 _EXIT_CODES = {InputError: 2, ConfigurationError: 3, PluginError: 4, BackendError: 5}
 _JSON = "rerankit.json"
+
+_FIRST_PARTY = {
+    "bench": "eval",
+    "calibrate": "eval",
+    "compare": "eval",
+    "eval": "eval",
+    "modal": "modal",
+    "serve": "local_service",
+}
+"""Commands of ours that may not be installed, and the extra of the core that brings each."""
 
 
 class LazyGroup(click.Group):
@@ -38,7 +51,7 @@ class LazyGroup(click.Group):
         return None if found is None else self._loaded(found.spec.target, f"{found.distribution} {found.version}")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = {name: found.spec.summary for name, found in self._plugins().items()}
+        rows = {name: one_line(found.spec.summary) for name, found in self._plugins().items()}
         rows |= {name: summary for name, (_, summary) in self._own.items()}
         with formatter.section("Commands"):
             formatter.write_dl(sorted(rows.items()))
@@ -51,9 +64,9 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             from rerankit._nearest import nearest
 
-            raise click.UsageError(
-                f"No such command {args[0]!r}{nearest(args[0], self.list_commands(ctx))}", ctx
-            ) from error
+            extra = _FIRST_PARTY.get(args[0])
+            hint = nearest(args[0], self.list_commands(ctx)) if extra is None else f': pip install "rerankit[{extra}]"'
+            raise click.UsageError(f"No such command {args[0]!r}{hint}", ctx) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -104,6 +117,11 @@ class Failure(click.ClickException):
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: bool) -> bool:
     ctx.meta[_JSON] = value
+    if value:
+        from rerankit.plugins.manager import plugin_manager
+
+        with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints when it is imported is not our JSON
+            plugin_manager()
     return value
 
 

@@ -45,13 +45,15 @@ def passages(count: int) -> str:
 
 @contextlib.contextmanager
 def working(what: str) -> Iterator[None]:
-    """Say on stderr, where that is a terminal, what is going on and for how long."""
+    """Say on stderr, where that is a terminal, what goes on and for how long. What a backend prints goes there too."""
     if not sys.stderr.isatty():
-        yield
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
         return
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console(stderr=True), transient=True) as progress:
         progress.add_task(what, total=None)
-        yield
+        with contextlib.redirect_stdout(sys.stderr):
+            yield

@@ -63,6 +63,8 @@ def _is_jsonl(text: str) -> bool:
         json.loads(first)
     except json.JSONDecodeError:
         return False
+    except (ValueError, RecursionError):
+        return True  # JSON, if beyond what can be read: the line is named then
     return True
 
 
@@ -72,13 +74,16 @@ def _jsonl(text: str, name: str) -> list[Document]:
         if not line.strip():
             continue
         try:
-            document = json.loads(line)
+            # NaN and infinities are no JSON: they come back as what other programs write for them.
+            document = json.loads(line, parse_constant=lambda constant: None)
         except json.JSONDecodeError as error:
             raise InputError(
                 f"{name}, line {number}, column {error.colno}: {error.msg}",
                 value=line,
                 remedy="correct the line: JSONL has one JSON object a line",
             ) from None
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets within brackets
+            raise InputError(f"{name}, line {number}: {error}", value=line, remedy="leave the line out") from None
         if not isinstance(document, dict) or not isinstance(document.get("text"), str):
             raise InputError(
                 f"{name}, line {number}: not an object with a string 'text'",

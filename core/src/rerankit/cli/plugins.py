@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from rerankit.cli.group import json_option
-from rerankit.cli.output import print_json
-from rerankit.plugins.manager import PluginManager, PluginRecord, plugin_manager
+from rerankit.cli.output import one_line, print_json
+from rerankit.plugins.manager import PluginManager, plugin_manager
+from rerankit.plugins.records import PluginRecord
 
 __all__ = ["plugins"]
 
@@ -32,9 +33,10 @@ def plugins(as_json: bool) -> None:
         status = click.style(record.status, fg=_COLOURS[record.status])
         click.echo(f"{click.style(record.distribution, bold=True)} {record.version}  {status}")
         if record.reason:
-            click.echo(f"  {record.reason}")
+            click.echo(f"  {one_line(record.reason)}")
         for name in [*record.services, *(f"rerankit {name}" for name in record.commands)]:
-            click.echo(f"  {name:<{width}}{summaries.get((record.distribution, name), 'another plugin has this name')}")
+            summary = summaries.get((record.distribution, name), "another plugin has this name")
+            click.echo(f"  {name:<{width}}{one_line(summary)}")
 
 
 def _as_json(record: PluginRecord, manager: PluginManager) -> dict[str, object]:

@@ -12,7 +12,7 @@ import click
 from rerankit.cli.group import json_option
 from rerankit.cli.output import passages, print_json, working
 from rerankit.cli.passages import Document, from_file, from_stdin
-from rerankit.loading import load_reranker
+from rerankit.loading import load_from_settings
 
 __all__ = ["rerank"]
 
@@ -82,12 +82,15 @@ def rerank(
     for path in files:
         given += from_file(path)
     if not documents and not files:
-        if sys.stdin.isatty():
+        if sys.stdin is None or sys.stdin.isatty():
             raise click.UsageError("no documents: give them as arguments, with --file, or on stdin")
         given = from_stdin(sys.stdin.buffer.read())
-    named = () if service is None else (service,)
-    with working(f"reranking {passages(len(given))}"), load_reranker(*named, **arguments) as reranker:
-        ranking = reranker.rerank(query, given, top_n)
+    from rerankit.settings import UNSET, read_settings
+
+    with working(f"reranking {passages(len(given))}"):
+        settings = read_settings(UNSET if service is None else service, arguments)
+        with load_from_settings(settings) as reranker:
+            ranking = reranker.rerank(query, given, top_n)
     if as_json:
         print_json({"query": query, **ranking.to_dict()})
         return

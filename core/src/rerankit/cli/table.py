@@ -81,8 +81,8 @@ def _shortened(document: Document, width: int) -> str:
 def _caption(ranking: Ranking[Document], asked: int) -> str:
     counted = f"{len(ranking)} of {passages(asked)}" if len(ranking) < asked else passages(asked)
     model = f" ({ranking.model})" if ranking.model else ""
-    seconds = f", {ranking.timings['total']:.2f} s" if "total" in ranking.timings else ""
-    return f"{counted}, {ranking.score_kind} scores by {ranking.served_by}{model}{seconds}"
+    seconds = f" in {ranking.timings['total']:.2f} s" if "total" in ranking.timings else ""
+    return f"{counted}{seconds}, {ranking.score_kind} scores by {ranking.served_by}{model}"
 
 
 def _warnings(ranking: Ranking[Document]) -> list[str]:

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 
 __all__ = ["GROUP", "BrokenMetadata", "FoundPlugin", "find_plugins", "normalized"]
 
@@ -43,8 +44,11 @@ def find_plugins() -> list[FoundPlugin | BrokenMetadata]:
     found: list[FoundPlugin | BrokenMetadata] = []
     seen: set[str] = set()
     for distribution in importlib.metadata.distributions():
+        reason = None
         try:
             text = distribution.read_text("entry_points.txt")
+        except UnicodeDecodeError as error:
+            text, reason = str(error.object, "latin-1"), "entry_points.txt is not UTF-8"
         except Exception as error:
             _log.debug("skipped a distribution whose entry points cannot be read: %r", error)
             continue
@@ -54,7 +58,10 @@ def find_plugins() -> list[FoundPlugin | BrokenMetadata]:
         # The first on the path wins, as it does for imports.
         if normalized(name) not in seen:
             seen.add(normalized(name))
-            found.extend(_plugins(distribution, name, version, text))
+            if reason is None:
+                found.extend(_plugins(distribution, name, version, text))
+            else:
+                found.append(BrokenMetadata(name, version, reason))
     return sorted(found, key=lambda plugin: (normalized(plugin.distribution), type(plugin).__name__, plugin))
 
 
@@ -65,9 +72,14 @@ def normalized(distribution: str) -> str:
 
 def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
     try:
-        return str(distribution.metadata["Name"] or "unnamed"), str(distribution.metadata["Version"] or "unknown")
-    except Exception:
-        return "unnamed", "unknown"
+        name, version = distribution.metadata["Name"], distribution.metadata["Version"]
+        if name and version:
+            return str(name), str(version)
+    except Exception as error:
+        _log.debug("metadata that cannot be read: %r", error)
+    # The folder says it too: name-version.dist-info.
+    name, _, version = PurePath(str(getattr(distribution, "_path", "unnamed"))).stem.partition("-")
+    return name, version or "unknown"
 
 
 def _plugins(
@@ -76,12 +88,11 @@ def _plugins(
     try:
         points = [point for point in distribution.entry_points if point.group == GROUP]
         # The parts of an entry point are parsed when they are read, so a malformed value shows only here.
-        for point in points:
-            _ = point.module
+        values = [f"{point.module}:{point.attr}" if point.attr else point.module for point in points]
         if not points and f"[{GROUP}\n" in text:
             raise ValueError(f"the section [{GROUP} is not closed")
     except Exception as error:
         yield BrokenMetadata(name, version, f"malformed entry points: {type(error).__name__}: {error}")
         return
-    for point in points:
-        yield FoundPlugin(name, version, point.name, point.value)
+    for point, value in zip(points, values, strict=True):
+        yield FoundPlugin(name, version, point.name, value)

@@ -6,7 +6,6 @@ import functools
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pluggy
@@ -16,14 +15,16 @@ from rerankit.errors import (
     DuplicateServiceError,
     IncompatiblePluginError,
     PluginLoadError,
+    RerankitError,
     ServiceNotInstalledError,
     UnknownServiceError,
 )
 from rerankit.plugins import hookspecs
 from rerankit.plugins.finder import BrokenMetadata, FoundPlugin, find_plugins, normalized
+from rerankit.plugins.records import Command, PluginRecord, Service
 from rerankit.plugins.specs import API_VERSION, CommandSpec, RerankerSpec, resolve
 
-__all__ = ["Command", "PluginManager", "PluginRecord", "Service", "plugin_manager"]
+__all__ = ["PluginManager", "plugin_manager"]
 
 _FIRST_PARTY = {
     "biencoder": "crossencoder",
@@ -40,38 +41,6 @@ _SLOW_SECONDS = 0.5
 """A light module that takes longer to import is called slow: listing plugins pays for it."""
 
 S = TypeVar("S", RerankerSpec, CommandSpec)
-
-
-@dataclass(slots=True)
-class PluginRecord:
-    """What became of one installed plugin. ``status`` is ok, slow, disabled, incompatible or broken."""
-
-    distribution: str
-    version: str
-    entry_point: str
-    status: str = "ok"
-    reason: str | None = None
-    seconds: float = 0.0
-    services: list[str] = field(default_factory=list)
-    commands: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A service and the plugin that brings it."""
-
-    spec: RerankerSpec
-    distribution: str
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A CLI command and the plugin that brings it."""
-
-    spec: CommandSpec
-    distribution: str
-    version: str
 
 
 @functools.cache
@@ -131,7 +100,7 @@ class PluginManager:
         """CLI commands by name; of two that claim one name, the first distribution's."""
         return {name: found[0] for name, found in sorted(self._commands.items())}
 
-    def service(self, name: str) -> Service:
+    def service(self, name: object) -> Service:
         """The service of that name; ``distribution:name`` picks among several.
 
         Raises:
@@ -139,7 +108,9 @@ class PluginManager:
             DuplicateServiceError: several distributions do, and ``name`` does not pick.
             IncompatiblePluginError: its plugin was written for another version of the plugin interface.
         """
-        distribution, _, plain = name.rpartition(":") if isinstance(name, str) else ("", "", name)
+        if not isinstance(name, str):
+            raise UnknownServiceError(f"a service is named by a string, not by {type(name).__name__}", value=name)
+        distribution, _, plain = name.rpartition(":")
         found = self._services.get(plain, [])
         if distribution:
             found = [service for service in found if normalized(service.distribution) == normalized(distribution)]
@@ -181,10 +152,12 @@ class PluginManager:
         started = time.perf_counter()
         try:
             self._register(resolve(plugin.value), record)
-        # A plugin may raise anything while it is imported, sys.exit() included; none of it may reach the application.
-        except (Exception, SystemExit) as error:
-            record.services.clear()
-            record.commands.clear()
+        except KeyboardInterrupt:
+            raise
+        except RerankitError as error:
+            record.status, record.reason = "broken", error.message
+        # A plugin may raise anything, sys.exit() and a panic of a Rust extension too; none may reach the application.
+        except BaseException as error:
             record.status, record.reason = "broken", f"{type(error).__name__}: {error}"
         record.seconds = time.perf_counter() - started
         if record.status == "ok" and record.seconds > _SLOW_SECONDS:
@@ -226,9 +199,13 @@ class PluginManager:
         others = [plugin for plugin in self.pluggy.get_plugins() if plugin is not module]
         specs: list[S] = []
         for result in self.pluggy.subset_hook_caller(hook, others)():
+            if not isinstance(result, Iterable):
+                raise TypeError(f"{hook} gave {type(result).__name__}, not a list of {kind.__name__}")
             for spec in result:
                 if not isinstance(spec, kind):
                     raise TypeError(f"{hook} gave {type(spec).__name__}, not {kind.__name__}")
+                if spec.name in [other.name for other in specs]:
+                    raise ValueError(f"{hook} gave {spec.name!r} twice")
                 specs.append(spec)
         return specs
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from types import NoneType
 from typing import Any
 
 __all__ = ["API_VERSION", "CommandSpec", "RerankerSpec", "resolve"]
@@ -38,8 +39,7 @@ class RerankerSpec:
     api_version: int = API_VERSION
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise ValueError(f"a service is named by lower-case letters, digits, _ and -, not {self.name!r}")
+        _check(self, "service", arguments=(str, type, NoneType), install=(str, NoneType))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +51,38 @@ class CommandSpec:
     summary: str = ""
     api_version: int = API_VERSION
 
+    def __post_init__(self) -> None:
+        _check(self, "command")
+
+
+def _check(spec: RerankerSpec | CommandSpec, what: str, **kinds: tuple[type, ...]) -> None:
+    """Listing and help rely on these types, and a wrong one is the fault of the plugin that gave it."""
+    if not isinstance(spec.name, str) or not _NAME.fullmatch(spec.name):
+        raise ValueError(f"a {what} is named by lower-case letters, digits, _ and -, not {spec.name!r}")
+    if not isinstance(spec.target, str) and not callable(spec.target):
+        raise TypeError(f"target of the {what} {spec.name!r} cannot be {spec.target!r}")
+    for name, kind in {"summary": (str,), "api_version": (int,), **kinds}.items():
+        value = getattr(spec, name)
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} of the {what} {spec.name!r} cannot be {value!r}")
+
 
 def resolve(target: str | Any) -> Any:
     """The object that ``"package.module:name"`` names, or the module ``"package.module"``; anything else is itself.
 
     Raises:
-        ImportError, AttributeError: the module, or the name in it, is not there.
+        Exception: whatever importing the module raises. What is no ``Exception`` (``sys.exit()``, a panic of a Rust
+            extension) comes as a ``RuntimeError``, so that it cannot end the application; an interrupt passes.
     """
     if not isinstance(target, str):
         return target
     module, _, path = target.partition(":")
-    found: Any = import_module(module.strip())
+    try:
+        found: Any = import_module(module.strip())
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"importing {module} raised {type(error).__name__}: {error}") from error
     for name in path.strip().split(".") if path else ():
         found = getattr(found, name)
     return found

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from rerankit.errors import DeadlineExceededError
 from rerankit.policy.merge import merge
-from rerankit.policy.steps import Layer, Parallel, Score, Steps
+from rerankit.policy.parallel import Parallel
+from rerankit.policy.steps import Layer, Score, Steps
 from rerankit.reranker import PairReranker
 from rerankit.scoring import ScoreRequest
 

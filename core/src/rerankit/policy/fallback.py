@@ -78,12 +78,17 @@ class LazyReranker(Layer):
             building.set_exception(error)
 
     def close(self) -> None:
-        if self._building is not None:
-            self.inner.close()
+        if (built := self._outcome()) is not None:
+            built.close()
 
     async def aclose(self) -> None:
-        if self._building is not None:
-            await self.inner.aclose()
+        if (built := self._outcome()) is not None:
+            await built.aclose()
+
+    def _outcome(self) -> PairReranker | None:
+        """What was built, once a build that runs has ended; ``None`` where none was begun, or it failed."""
+        building = self._building
+        return None if building is None or building.exception() is not None else building.result()
 
 
 class FallbackReranker(Layer):

@@ -72,7 +72,7 @@ class FrontReranker(ObservedReranker):
     def _unranked(self, documents: Sequence[D], top_n: int | None, error: BackendError, started: float) -> Ranking[D]:
         seconds = time.perf_counter() - started
         return Ranking(
-            documents=tuple([RankedDocument(i, None, document) for i, document in enumerate(documents[:top_n])]),
+            documents=tuple([RankedDocument(i, None, document) for i, document in enumerate(list(documents)[:top_n])]),
             degraded=True,
             timings={"total": seconds},
             attempts=error.attempts or (Attempt(self.label, seconds, error.code),),

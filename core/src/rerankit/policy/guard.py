@@ -22,15 +22,15 @@ _TYPED: tuple[tuple[type[Exception], type[BackendError]], ...] = (
     (TimeoutError, RerankTimeoutError),
     (ConnectionError, UnavailableError),
     (MemoryError, OutOfMemoryError),
-    (Exception, BackendError),
 )
 
 
 class GuardReranker(Layer):
     """What the other layers rely on. A call that is already late or cancelled does not reach the backend.
 
-    An asynchronous call ends at ``request.deadline``. A synchronous one runs in the caller's thread and ends when
-    the backend has finished the batch it is at: backends look at ``request.raise_if_stopped()`` between batches.
+    An asynchronous call ends at ``request.deadline``, and so does one of a plain backend (see ``as_pair_reranker``).
+    Another synchronous one runs in the caller's thread and ends when the backend has finished the batch it is at:
+    backends look at ``request.raise_if_stopped()`` between batches.
 
     Raises:
         BackendError: also for whatever else the backend raises, with the original as its cause.
@@ -42,10 +42,10 @@ class GuardReranker(Layer):
         request.raise_if_stopped()
         try:
             batch = yield from _UntilDeadline(self.inner, request)
-        except RerankitError:
+        except (RerankitError, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
             raise
-        except Exception as error:
-            cls = next(typed for kind, typed in _TYPED if isinstance(error, kind))
+        except BaseException as error:  # a panic of a Rust extension is no Exception
+            cls = next((typed for kind, typed in _TYPED if isinstance(error, kind)), BackendError)
             raise cls(f"{self.label} raised {type(error).__name__}: {error}", service=self.label) from error
         return checked_batch(batch, len(request.pairs), self.label)
 

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveInt
 
 from rerankit._nearest import nearest
 from rerankit.arguments import ServiceArguments
 
 __all__ = ["FallbackService", "PolicySettings"]
+
+Seconds = Annotated[float, Field(gt=0, le=366 * 24 * 3600)]
+"""At most a year: clocks and locks refuse to wait for as long as an infinity, or what is near it."""
 
 
 class FallbackService(ServiceArguments):
@@ -45,10 +48,21 @@ def _names(value: object) -> object:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
+# The schema must tell all that is taken, not only what it becomes.
+_SERVICES = BeforeValidator(_services, json_schema_input_type=str | list[str | FallbackService])
+
+
+def _names_of(kind: Any) -> BeforeValidator:
+    return BeforeValidator(_names, json_schema_input_type=str | list[kind])
+
+
+Observer = Literal["logging", "opentelemetry", "prometheus"]
+
+
 class PolicySettings(ServiceArguments):
     """What happens around the backend. Nothing here is on unless it is set, but removing duplicates."""
 
-    deadline_s: PositiveFloat | None = Field(None, description="seconds a whole call may take, fallbacks included")
+    deadline_s: Seconds | None = Field(None, description="seconds a whole call may take, fallbacks included")
     on_deadline: Literal["raise", "partial"] = Field(
         "raise", description="partial: what was scored in time comes first, the rest follows unscored in input order"
     )
@@ -56,15 +70,13 @@ class PolicySettings(ServiceArguments):
         32, description="with on_deadline=partial: documents scored between two looks at the clock"
     )
     retries: NonNegativeInt = Field(0, le=20, description="further tries after an error that may pass")
-    retry_wait_s: PositiveFloat = Field(0.1, description="seconds before the first retry; doubles, with jitter")
-    retry_max_wait_s: PositiveFloat = Field(
-        5.0, description="longest wait; a service that asks for more is not retried"
-    )
+    retry_wait_s: Seconds = Field(0.1, description="seconds before the first retry; doubles, with jitter")
+    retry_max_wait_s: Seconds = Field(5.0, description="longest wait; a service that asks for more is not retried")
     breaker_failures: NonNegativeInt | None = Field(
         None, description="failures in a row that open a service's circuit; 0: never; by default 5 with a fallback"
     )
-    breaker_reset_s: PositiveFloat = Field(30.0, description="seconds before an open circuit lets one call try")
-    fallback: Annotated[tuple[FallbackService, ...], BeforeValidator(_services)] = Field(
+    breaker_reset_s: Seconds = Field(30.0, description="seconds before an open circuit lets one call try")
+    fallback: Annotated[tuple[FallbackService, ...], _SERVICES] = Field(
         (), description="services tried in turn: names, or objects with service and args"
     )
     fallback_score_kinds: Literal["same", "any"] = Field(
@@ -83,7 +95,7 @@ class PolicySettings(ServiceArguments):
     cache_path_bytes: ByteSize = Field(
         ByteSize(1 << 30), ge=1 << 20, description="with cache_path: size of the file; the oldest scores make room"
     )
-    calibration: Annotated[tuple[Path, ...], BeforeValidator(_names)] = Field(
+    calibration: Annotated[tuple[Path, ...], _names_of(Path)] = Field(
         (),
         description="files made by `rerankit calibrate`: scores become probabilities of relevance. One must be for "
         "the service's model; a fallback's scores are calibrated where one names the fallback",
@@ -92,6 +104,6 @@ class PolicySettings(ServiceArguments):
         None, description="merge concurrent calls into batches of this many tokens"
     )
     queue_tokens: PositiveInt = Field(1_000_000, description="with batch_tokens: tokens that may wait")
-    observers: Annotated[tuple[Literal["logging", "opentelemetry", "prometheus"], ...], BeforeValidator(_names)] = (
-        Field((), description="first-party observers to switch on for the process")
+    observers: Annotated[tuple[Observer, ...], _names_of(Observer)] = Field(
+        (), description="first-party observers to switch on for the process"
     )

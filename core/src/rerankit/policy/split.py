@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from rerankit.errors import InputError
 from rerankit.policy.merge import merge
-from rerankit.policy.steps import Layer, Parallel, Score, Steps
+from rerankit.policy.parallel import Parallel
+from rerankit.policy.steps import Layer, Score, Steps
 from rerankit.scoring import Capabilities, ScoreRequest
 
 __all__ = ["SplitReranker"]
