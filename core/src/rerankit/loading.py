@@ -16,6 +16,7 @@ from rerankit.reranker import AbstractReranker, PairReranker
 # pydantic costs 0.1 s of start-up; `import rerankit` and `rerankit --help` do without it.
 if TYPE_CHECKING:
     from rerankit.arguments import ServiceArguments
+    from rerankit.policy.settings import FallbackService
     from rerankit.settings import Settings
 
 __all__ = [
@@ -83,7 +84,7 @@ def load_from_settings(settings: Settings) -> PairReranker:
     policy = validated(PolicySettings, settings.policy, service="reranker_policy", source=source)
     for fallback in policy.fallback:
         # Built when it is first needed, but a misspelt name should not wait for the outage to show.
-        validated_arguments(plugin_manager().service(fallback.service), fallback.args)
+        _check_nested(fallback, source.get("fallback", ""), "RERANKER_POLICY__FALLBACK")
     backend = build_backend(settings.service, settings.args, source=settings.sources_of("args"))
     return apply_policy(backend, policy, build_backend)
 
@@ -132,14 +133,15 @@ def arguments_model(service: Service) -> type[ServiceArguments] | None:
 
 
 def validated_arguments(
-    service: Service, args: Mapping[str, Any], *, source: Mapping[str, str] | None = None
+    service: Service, args: Mapping[str, Any], *, source: Mapping[str, str] | None = None, variable: str = ""
 ) -> dict[str, Any]:
-    """``args`` as the service's model understands them, without its defaults.
+    """``args`` as the service's model understands them, without its defaults; services named in them are checked too.
 
     Args:
         service: whose arguments they are.
         args: by name, not yet validated.
         source: where each came from.
+        variable: the environment variable that takes all of them, where each has none of its own.
 
     Raises:
         InvalidArgumentError: one is unknown, missing or wrong.
@@ -147,6 +149,7 @@ def validated_arguments(
         MissingExtraError, PluginLoadError: the plugin's own model cannot be imported.
     """
     from rerankit.arguments import ServiceArguments, secret_names, validated
+    from rerankit.policy.settings import FallbackService
     from rerankit.settings import FILE
 
     model, source = arguments_model(service) or ServiceArguments, source or {}
@@ -156,10 +159,20 @@ def validated_arguments(
         if where.startswith(FILE):
             raise ConfigurationError(
                 f"{where}: {name!r} is a secret, and secrets do not belong in that file",
-                remedy=f"set RERANKER_ARGS__{name.upper()} in the environment or .env",
+                remedy=f"set {variable or f'RERANKER_ARGS__{name.upper()}'} in the environment or .env",
                 service=service.spec.name,
             )
-    return {name: getattr(arguments, name) for name in arguments.model_fields_set}
+    values = {name: getattr(arguments, name) for name in arguments.model_fields_set}
+    for name, value in values.items():
+        if isinstance(value, FallbackService):
+            _check_nested(value, source.get(name, ""), variable or f"RERANKER_ARGS__{name.upper()}")
+    return values
+
+
+def _check_nested(named: FallbackService, where: str, variable: str) -> None:
+    """As ``validated_arguments``, of a service that another one's arguments or the policy name."""
+    source = dict.fromkeys(named.args, where)
+    validated_arguments(plugin_manager().service(named.service), named.args, source=source, variable=variable)
 
 
 def resolved(service: Service, target: object) -> Any:

@@ -188,6 +188,20 @@ def test_config_show_says_where_each_value_comes_from(run: Run, file: Path, monk
     assert rows["reranker_policy.retries"] == (0, "default")
 
 
+def test_config_show_hides_secrets_of_a_cascades_stages(
+    run: Run, words: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And shows the rest of them."""
+    stage = {"service": "words", "args": {"api_key": "hush", "weight": 0.5}}
+    monkeypatch.setenv("RERANKER_SERVICE", "cascade")
+    monkeypatch.setenv("RERANKER_ARGS", json.dumps({"first": "words", "second": stage}))
+    shown = run("config", "show", "--json")
+    rows = {row["name"]: row["value"] for row in json.loads(shown.stdout)["settings"]}
+    assert "hush" not in shown.output
+    assert rows["reranker_args.first"] == "words"
+    assert rows["reranker_args.second"] == {"service": "words", "args": {"api_key": "**********", "weight": 0.5}}
+
+
 def test_config_show_of_an_unknown_service_hides_its_arguments(
     run: Run, words: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

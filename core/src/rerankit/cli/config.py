@@ -91,7 +91,7 @@ def validate(file: Path | None, as_json: bool) -> None:
 
 def _rows(settings: Settings) -> Iterator[Row]:
     """What is set first, then what stands at its default."""
-    from rerankit.cli.configured import HIDDEN, shown
+    from rerankit.cli.configured import HIDDEN, shown, shown_service
     from rerankit.policy.settings import PolicySettings
 
     yield Row("reranker_service", settings.service, settings.sources["service"])
@@ -99,7 +99,7 @@ def _rows(settings: Settings) -> Iterator[Row]:
         yield Row(f"reranker_args.{name}", value, settings.sources[f"args.{name}"])
     for name, value in settings.policy.items():
         if name == "fallback" and isinstance(value, list):
-            value = [_fallback(item) for item in value]
+            value = [shown_service(item) for item in value]
         elif name not in PolicySettings.model_fields:
             value = HIDDEN
         yield Row(f"reranker_policy.{name}", value, settings.sources[f"policy.{name}"])
@@ -124,17 +124,6 @@ def _defaults(settings: Settings) -> Iterator[Row]:
         for name, field in () if model is None else model.model_fields.items():
             if f"{section}.{name}" not in settings.sources and not field.is_required():
                 yield Row(f"reranker_{section}.{name}", field.get_default(call_default_factory=True), DEFAULT)
-
-
-def _fallback(item: Any) -> Any:
-    from rerankit.cli.configured import HIDDEN, shown
-
-    if isinstance(item, str):
-        return item
-    if not isinstance(item, dict):
-        return HIDDEN
-    args = item.get("args")
-    return {"service": item.get("service"), "args": shown(item.get("service"), args if isinstance(args, dict) else {})}
 
 
 def _text(value: object) -> str:

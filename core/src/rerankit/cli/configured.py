@@ -10,10 +10,10 @@ from rerankit.arguments import secret_names, validated
 from rerankit.errors import RerankitError
 from rerankit.loading import arguments_model, validated_arguments
 from rerankit.plugins.manager import plugin_manager
-from rerankit.policy.settings import PolicySettings
+from rerankit.policy.settings import FallbackService, PolicySettings
 from rerankit.settings import Settings
 
-__all__ = ["HIDDEN", "Configured", "configured", "policy_of", "shown"]
+__all__ = ["HIDDEN", "Configured", "configured", "policy_of", "shown", "shown_service"]
 
 HIDDEN = "**********"
 
@@ -25,13 +25,16 @@ class Configured:
     service: str
     args: Mapping[str, Any] = field(repr=False)
     source: Mapping[str, str]
+    variable: str = ""
+    """The environment variable that takes all of ``args``, where each has none of its own."""
 
     def validate(self) -> None:
         """
         Raises:
             RerankitError: the service is not installed, or an argument is wrong.
         """
-        validated_arguments(plugin_manager().service(self.service), self.args, source=self.source)
+        service = plugin_manager().service(self.service)
+        validated_arguments(service, self.args, source=self.source, variable=self.variable)
 
 
 def configured(settings: Settings) -> list[Configured]:
@@ -42,7 +45,7 @@ def configured(settings: Settings) -> list[Configured]:
     """
     where = settings.sources.get("policy.fallback", "")
     fallbacks = [
-        Configured(fallback.service, fallback.args, dict.fromkeys(fallback.args, where))
+        Configured(fallback.service, fallback.args, dict.fromkeys(fallback.args, where), "RERANKER_POLICY__FALLBACK")
         for fallback in policy_of(settings).fallback
     ]
     if settings.service is None:
@@ -64,5 +67,23 @@ def shown(service: str | None, args: Mapping[str, Any]) -> dict[str, Any]:
         model = None if service is None else arguments_model(plugin_manager().service(service))
     except RerankitError:
         return dict.fromkeys(args, HIDDEN)
-    open_names = set() if model is None else set(model.model_fields) - secret_names(model)
-    return {name: value if name in open_names else HIDDEN for name, value in args.items()}
+    fields = {} if model is None else model.model_fields
+    secrets = set() if model is None else secret_names(model)
+    values = {}
+    for name, value in args.items():
+        if name not in fields or name in secrets:
+            value = HIDDEN
+        elif fields[name].annotation is FallbackService:
+            value = shown_service(value)
+        values[name] = value
+    return values
+
+
+def shown_service(value: object) -> object:
+    """A service as a configuration names it, for the eye: its name, or an object with ``service`` and ``args``."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Mapping):
+        return HIDDEN
+    service, args = value.get("service"), value.get("args")
+    return {"service": service, "args": shown(service, args if isinstance(args, Mapping) else {})}
