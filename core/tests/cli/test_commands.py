@@ -188,9 +188,7 @@ def test_config_show_says_where_each_value_comes_from(run: Run, file: Path, monk
     assert rows["reranker_policy.retries"] == (0, "default")
 
 
-def test_config_show_hides_secrets_of_a_cascades_stages(
-    run: Run, words: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_config_show_hides_secrets_of_a_cascades_stages(run: Run, words: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And shows the rest of them."""
     stage = {"service": "words", "args": {"api_key": "hush", "weight": 0.5}}
     monkeypatch.setenv("RERANKER_SERVICE", "cascade")
