@@ -118,16 +118,22 @@ def _print(
 ) -> None:
     made_for = calibration.made_for
     model = made_for.model or made_for.service
+    relevant, change = fitted.pairs.relevant, fitted.brier_change
     click.echo(
-        f"{judged.name}: {len(fitted.relevant)} judged candidates of {len(judged.queries)} queries, "
-        f"{fitted.relevant.mean():.0%} relevant"
+        f"{judged.name}: {len(relevant)} judged candidates of {len(judged.queries)} queries, "
+        f"{relevant.mean():.0%} relevant"
     )
     click.echo(f"{model}: {made_for.score_kind} scores to probabilities by {calibration.map.method}")
     click.echo(
-        f"expected calibration error on held-out queries: {fitted.mean_before:.3f} before, {fitted.mean_after:.3f} "
-        f"after (folds: {', '.join(f'{error:.3f}' for error in fitted.error_after)})"
+        f"expected calibration error on held-out queries: {fitted.error_before:.3f} before, {fitted.error_after:.3f} "
+        f"after; so few pairs show {fitted.error_of_chance:.3f} even of exact probabilities"
     )
-    click.echo(f"Brier score on held-out queries: {fitted.brier_before:.3f} before, {fitted.brier_after:.3f} after")
+    click.echo(
+        f"Brier score on held-out queries: {fitted.brier_before:.3f} before, {fitted.brier_after:.3f} after; "
+        f"change {change.mean:+.4f} (95 % {change.low:+.4f} to {change.high:+.4f}, over queries)"
+    )
+    if change.high >= 0:
+        click.echo("the scores as they are may be as good: judge more queries, or leave the calibration out")
     for wanted, found in thresholds.items():
         click.echo(
             f"for a {wanted}: context_threshold {found.threshold:.3f} "
