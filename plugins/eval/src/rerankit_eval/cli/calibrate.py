@@ -13,7 +13,7 @@ from rerankit.cli.output import print_json
 from rerankit.errors import InputError
 from rerankit.policy.calibration import Calibration, MadeFor
 from rerankit_eval.calibration import Fit, Threshold, fit, judged_pairs
-from rerankit_eval.cli.options import data_options, judged_set, service_option, store_option
+from rerankit_eval.cli.options import ReadJudged, data_options, service_option, store_option
 from rerankit_eval.cli.progress import score_contenders
 from rerankit_eval.contenders import parse_contenders
 from rerankit_eval.judged import JudgedSet
@@ -45,12 +45,7 @@ _SHARE = click.FloatRange(min=0.0, max=1.0, min_open=True)
 @store_option
 @json_option
 def calibrate(
-    data: Path,
-    run: Path | None,
-    qrels: Path | None,
-    first_stage: str,
-    depth: int,
-    limit: int | None,
+    read: ReadJudged,
     relevant_from: int,
     services: str,
     method: Any,
@@ -70,7 +65,7 @@ def calibrate(
     {"run_config": {"reranker_service": "mini", "reranker_policy": {"calibration": "mini.calibration.json"}}}
     """
     (contender,) = parse_contenders([services])
-    judged = judged_set(data, run, qrels, first_stage, depth, limit)
+    judged = read()
     scored, failed = score_contenders(judged, [contender], store)
     for error in failed.values():
         raise error

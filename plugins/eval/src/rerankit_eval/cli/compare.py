@@ -11,7 +11,7 @@ from rich.table import Table
 
 from rerankit.cli.group import CHECK_FAILED, json_option
 from rerankit.cli.output import console, print_json
-from rerankit_eval.cli.options import data_options, judged_set, measure_options, service_option, store_option
+from rerankit_eval.cli.options import ReadJudged, data_options, measure_options, service_option, store_option
 from rerankit_eval.cli.progress import score_contenders
 from rerankit_eval.cli.tables import print_failures
 from rerankit_eval.comparison import Comparison
@@ -45,12 +45,7 @@ _DISAGREEMENTS = 10
 @store_option
 @json_option
 def compare(
-    data: Path,
-    run: Path | None,
-    qrels: Path | None,
-    first_stage: str,
-    depth: int,
-    limit: int | None,
+    read: ReadJudged,
     relevant_from: int,
     services: tuple[str, ...],
     measures: tuple[str, ...],
@@ -72,7 +67,7 @@ def compare(
     contenders = parse_contenders(services)
     parsed = parse_measures(measures, relevant_from)
     priced = parse_prices(prices, [contender.label for contender in contenders])
-    judged = judged_set(data, run, qrels, first_stage, depth, limit)
+    judged = read()
     scored, failed = score_contenders(judged, [INPUT_ORDER, *contenders], store)
     able = [one.contender for one in scored if one.contender.service is not None]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
