@@ -324,6 +324,54 @@ def test_a_secret_in_the_file_is_refused(acme: None, write_config: WriteConfig) 
     assert "sk-very-secret" not in str(caught.value)
 
 
+_KEYED = {"service": "acme", "args": {"api_key": "sk-very-secret"}}
+
+
+@pytest.mark.parametrize(
+    ("section", "variable", "environment"),
+    [
+        (
+            {"reranker_service": "cascade", "reranker_args": {"first": "acme", "second": _KEYED}},
+            "RERANKER_ARGS__SECOND",
+            json.dumps(_KEYED),
+        ),
+        (
+            {
+                "reranker_service": "cascade",
+                "reranker_args": {
+                    "first": "acme",
+                    "second": {"service": "cascade", "args": {"first": _KEYED, "second": "acme"}},
+                },
+            },
+            "RERANKER_ARGS__SECOND",
+            json.dumps({"service": "cascade", "args": {"first": _KEYED, "second": "acme"}}),
+        ),
+        (
+            {"reranker_service": "acme", "reranker_policy": {"fallback": [_KEYED]}},
+            "RERANKER_POLICY__FALLBACK",
+            json.dumps([_KEYED]),
+        ),
+    ],
+    ids=["stage", "stage of a stage", "fallback"],
+)
+def test_a_nested_secret_in_the_file_is_refused(
+    acme: None,
+    write_config: WriteConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    section: dict[str, Any],
+    variable: str,
+    environment: str,
+) -> None:
+    """Also where another service's arguments or the policy hold it; the remedy's variable is taken."""
+    write_config(section)
+    with pytest.raises(ConfigurationError, match="'api_key' is a secret") as caught:
+        load_reranker()
+    assert variable in caught.value.remedy
+    assert "sk-very-secret" not in str(caught.value)
+    monkeypatch.setenv(variable, environment)
+    load_reranker().close()
+
+
 # --- schema -----------------------------------------------------------------------------------------------
 
 

@@ -166,7 +166,7 @@ def validated_arguments(
     source: Mapping[str, str] | None = None,
     variable: str | None = None,
 ) -> dict[str, Any]:
-    """``args`` as the service's model understands them, without its defaults.
+    """``args`` as the service's model understands them, without its defaults; services named in them are checked too.
 
     Args:
         service: whose arguments they are.

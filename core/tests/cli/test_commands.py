@@ -201,6 +201,18 @@ def test_config_show_in_a_narrow_terminal(run: Run, file: Path) -> None:
     assert "reranker_args.weight: 2.5 (file run_configs/default.json)" in lines
 
 
+def test_config_show_hides_secrets_of_a_cascades_stages(run: Run, words: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And shows the rest of them."""
+    stage = {"service": "words", "args": {"api_key": "hush", "weight": 0.5}}
+    monkeypatch.setenv("RERANKER_SERVICE", "cascade")
+    monkeypatch.setenv("RERANKER_ARGS", json.dumps({"first": "words", "second": stage}))
+    shown = run("config", "show", "--json")
+    rows = {row["name"]: row["value"] for row in json.loads(shown.stdout)["settings"]}
+    assert "hush" not in shown.output
+    assert rows["reranker_args.first"] == "words"
+    assert rows["reranker_args.second"] == {"service": "words", "args": {"api_key": "**********", "weight": 0.5}}
+
+
 def test_config_show_of_an_unknown_service_hides_its_arguments(
     run: Run, words: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

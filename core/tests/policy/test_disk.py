@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import multiprocessing
 import sqlite3
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from rerankit.errors import InvalidArgumentError
 from rerankit.policy.cache import CacheReranker, Entry, ScoreCache, Source
-from rerankit.policy.disk import MIN_BYTES, DiskCache, DiskScores
+from rerankit.policy.disk import MIN_BYTES, DiskScores
 from rerankit.scoring import ScoreKind
 from rerankit.testing import FakeReranker
 
@@ -112,22 +115,55 @@ def test_scores_outlive_the_process_that_computed_them(disk: DiskScores) -> None
     """A new cache on the same file asks the backend for nothing."""
     pairs = ["one", "two", "three"]
     first = FakeReranker(fingerprint="model@1")
-    scores = CacheReranker(first, DiskCache(1 << 20, disk)).get_scores("one of three", pairs)
+    scores = CacheReranker(first, ScoreCache(1 << 20, disk)).get_scores("one of three", pairs)
     second = FakeReranker(fingerprint="model@1")
-    cache = DiskCache(0, disk)
+    cache = ScoreCache(0, disk)
     ranking = CacheReranker(second, cache).rerank("one of three", pairs)
     assert sorted(ranked.score for ranked in ranking if ranked.score is not None) == sorted(scores)
     assert ranking.model == "fake"
     assert second.requests == []
     assert (cache.hits, cache.misses) == (3, 0)
-    assert isinstance(cache, ScoreCache)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_locked_file_does_not_stop_the_loop_of_asynchronous_callers(disk: DiskScores, cancelled: bool) -> None:
+    """The loop goes on and ends the lock, so the score is written; that its caller was cancelled loses nothing."""
+    scoring = threading.Event()
+
+    def score(query: str, document: str) -> float:
+        scoring.set()
+        return 0.5
+
+    cache = ScoreCache(1 << 20, disk)
+    reranker = CacheReranker(FakeReranker(score, fingerprint="model@1"), cache)
+
+    async def ask_while_locked() -> None:
+        other = sqlite3.connect(disk.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        task = asyncio.create_task(reranker.aget_scores("q", ["d"]))
+        assert await asyncio.to_thread(scoring.wait, 10)
+        await asyncio.sleep(0.05)  # by now it wants to write
+        if cancelled:
+            task.cancel()
+        other.rollback()
+        other.close()
+        with suppress(asyncio.CancelledError):
+            await task
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+    disk.write(entries(1))
+    asyncio.run(ask_while_locked())
+    assert len(disk) == 2
+    backend = FakeReranker(fingerprint="model@1")
+    CacheReranker(backend, cache).get_scores("q", ["d"])
+    assert backend.requests == []
 
 
 def test_another_fingerprint_finds_nothing(disk: DiskScores) -> None:
     """A score belongs to the model that gave it."""
-    CacheReranker(FakeReranker(fingerprint="model@1"), DiskCache(0, disk)).get_scores("a", ["a"])
+    CacheReranker(FakeReranker(fingerprint="model@1"), ScoreCache(0, disk)).get_scores("a", ["a"])
     other = FakeReranker(fingerprint="model@2")
-    CacheReranker(other, DiskCache(0, disk)).get_scores("a", ["a"])
+    CacheReranker(other, ScoreCache(0, disk)).get_scores("a", ["a"])
     assert len(other.requests) == 1
 
 

@@ -32,9 +32,10 @@ def test_the_truth_is_found_again(method: Any) -> None:
     """Scores three times too sure become the probabilities they were drawn with."""
     pairs, truth = drawn()
     found = fit(pairs, ScoreKind.LOGIT, method)
-    assert found.mean_before > 0.15
-    assert found.mean_after < 0.05
-    assert found.brier_after < found.brier_before
+    assert found.error_before > 0.15
+    assert found.error_after < 0.05
+    assert found.brier_change.high < 0
+    assert found.brier_change.mean == pytest.approx(found.brier_after - found.brier_before)  # as many pairs a query
     mapped = np.array([found.map.probability(score, ScoreKind.LOGIT) for score in pairs.scores])
     assert np.abs(mapped - truth).mean() < 0.02
 
@@ -64,7 +65,7 @@ def test_folds_hold_out_whole_queries() -> None:
     dice = np.random.default_rng(2)
     groups = np.arange(COUNT) // 100
     pairs = Pairs(groups + dice.random(COUNT), dice.random(COUNT) < (groups % 2) * 0.8 + 0.1, groups)
-    assert fit(pairs, ScoreKind.LOGIT, "isotonic").mean_after > 0.1
+    assert fit(pairs, ScoreKind.LOGIT, "isotonic").error_after > 0.1
 
 
 def test_falling_scores_are_refused() -> None:
@@ -80,6 +81,18 @@ def test_the_calibration_error_by_hand() -> None:
     relevant = np.arange(100) % 2 == 0
     assert calibration_error(np.full(100, 0.9), relevant) == pytest.approx(0.4)
     assert calibration_error(np.full(100, 0.5), relevant) == pytest.approx(0.0)
+
+
+def test_what_few_pairs_show_of_exact_probabilities_is_told() -> None:
+    """Scores that are the very probabilities have an error that is not theirs, and no map betters them."""
+    dice = np.random.default_rng(3)
+    scores = dice.random(300)
+    found = fit(Pairs(scores, dice.random(300) < scores, np.arange(300) % 20), ScoreKind.PROBABILITY)
+    assert found.error_of_chance == pytest.approx(0.05, abs=0.02)
+    assert found.error_before == pytest.approx(found.error_of_chance, abs=0.02)
+    assert found.brier_change.high > 0
+    many = fit(drawn()[0], ScoreKind.LOGIT)
+    assert many.error_of_chance < 0.02
 
 
 @pytest.mark.parametrize("wanted", [{"precision": 0.8}, {"recall": 0.9}])
@@ -105,7 +118,7 @@ def test_a_precision_that_nothing_reaches_has_no_threshold() -> None:
     scores = dice.random(COUNT)
     pairs = Pairs(scores, dice.random(COUNT) < 0.2 + 0.2 * scores, np.arange(COUNT) % 40)
     found = fit(pairs, ScoreKind.PROBABILITY, "platt")
-    found.relevant[np.argmax(found.held_out)] = True  # that the highest one is relevant shows nothing
+    found.pairs.relevant[np.argmax(found.held_out) % COUNT] = True  # that the highest one is relevant shows nothing
     assert found.threshold_for(precision=0.99) is None
 
 

@@ -22,6 +22,7 @@ from rerankit_eval.formats import read_judged_set
 from rerankit_eval.judged import Corpus, JudgedQuery, JudgedSet
 from rerankit_eval.latency import Latency, measure_latency
 from rerankit_eval.measures import parse_measures
+from rerankit_eval.plots import Point, tradeoff
 from rerankit_eval.quality import assess
 from rerankit_eval.scoring import Scored, Source, score_all
 from rerankit_eval.worker import Worker
@@ -83,6 +84,16 @@ def test_the_pareto_front_is_what_nothing_beats() -> None:
     assert pareto([(1, 0.5), (2, 0.4), (3, 0.9), (1, 0.5), (3, 0.8)]) == [True, False, True, True, False]
 
 
+def test_what_is_no_better_than_the_input_order_is_not_on_the_front() -> None:
+    """It is the fastest of all, and yet not worth its time."""
+    points = [Point("quick", 0.1, 0.3, 0.2, 0.4), Point("good", 0.5, 0.8, 0.7, 0.9)]
+    drawn = tradeoff(points, x="seconds", y="nDCG@10", baseline=0.5)
+    assert "good (Pareto front)" in drawn
+    assert "quick (Pareto front)" not in drawn
+    assert "quick (Pareto front)" in tradeoff(points, x="seconds", y="nDCG@10", baseline=0.2)
+    assert "(Pareto front)" not in tradeoff(points, x="seconds", y="nDCG@10", baseline=0.9)
+
+
 def test_disagreements_have_the_texts(folder: Path, words: Any) -> None:
     """First against last is the biggest; services that agree have none."""
     judged = read_judged_set(folder, run=folder / "made.run")
@@ -117,7 +128,7 @@ def test_a_comparison_from_end_to_end(folder: Path, words: Any) -> None:
     assert set(found["cost_of_1000_queries"]) == {"words"}
     assert found["machine"]["cores"] >= 1
     text = html.read_text()
-    for said in ("Quality against latency", "Quality against cost", "Score distributions", "disagree most", "Cold:"):
+    for said in ("Quality against latency", "Quality against cost", "Scores of words", "disagree most", "Cold:"):
         assert said in text
 
 
@@ -169,7 +180,7 @@ def test_the_report_needs_nothing_else_and_runs_nothing(folder: Path, words: Any
     text = html.read_text()
     assert not re.search(r"<script|<img src=x|<b>\$|hunter2|javascript:", text)
     addresses = re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?(.{5})", text)
-    assert len(addresses) == 3
+    assert len(addresses) == 4  # the icon, the trade-off, and the scores of each
     assert set(addresses) == {"data:"}
     assert "&lt;script&gt;" in text
     assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
@@ -202,7 +213,7 @@ def test_the_report_opens_in_a_browser_without_errors(folder: Path, words: Any, 
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
             browser.get(html.as_uri())
             drawn = browser.execute_script("return [...document.images].map(i => i.complete && i.naturalWidth > 0)")
-            assert drawn == [True, True, True]
+            assert drawn == [True] * 5
             assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         assert browser.title == "Rerankers on judged"
         assert len(browser.execute_cdp_cmd("Page.printToPDF", {})["data"]) > 10_000

@@ -153,7 +153,7 @@ def _tried(name: str, args: Mapping[str, Any], source: Mapping[str, str], examin
     started = time.perf_counter()
     try:
         with loader_warnings() as findings, build_backend(name, args, source=source) as reranker:
-            checks = [_self_test(name, reranker, started)]
+            checks = [*_self_test(name, reranker, started)]
             if examine_model:
                 findings += examine(reranker)
     except RerankitError as error:
@@ -169,20 +169,26 @@ def _tried(name: str, args: Mapping[str, Any], source: Mapping[str, str], examin
     return checks
 
 
-def _self_test(name: str, reranker: AbstractReranker, started: float) -> Check:
+def _self_test(name: str, reranker: AbstractReranker, started: float) -> Iterator[Check]:
     first = reranker.rerank(_QUERY, _PASSAGES)
     loaded = time.perf_counter() - started
     again = reranker.rerank(_QUERY, _PASSAGES)
-    told = reranker.diagnose()
+    told: Mapping[str, str] = {}
+    try:
+        told = reranker.diagnose()
+    except RerankitError as error:
+        yield _failed(f"{name} set-up", error)
+    drift = max(abs((one.score or 0.0) - (two.score or 0.0)) for one, two in zip(first, again, strict=True))
     if first[0].index != _RELEVANT:
         wrong = f"it puts {first[0].document!r} first for {_QUERY!r}"
-        return Check(name, "failed", wrong, "check the model and its weights: a trained reranker gets this right")
-    drift = max(abs((one.score or 0.0) - (two.score or 0.0)) for one, two in zip(first, again, strict=True))
-    if drift > _AGAIN:
-        return Check(name, "failed", f"the same question scored {drift:.3g} apart the second time", "report it")
-    facts = {"model": first.model, **told, "scores": str(first.score_kind)}
-    said = ", ".join(f"{key} {value}" for key, value in facts.items() if value)
-    return Check(name, "ok", f"first answer after {loaded:.2f} s, then {again.timings['total'] * 1000:.0f} ms; {said}")
+        yield Check(name, "failed", wrong, "check the model and its weights: a trained reranker gets this right")
+    elif drift > _AGAIN:
+        yield Check(name, "failed", f"the same question scored {drift:.3g} apart the second time", "report it")
+    else:
+        facts = {"model": first.model, **told, "scores": str(first.score_kind)}
+        said = ", ".join(f"{key} {value}" for key, value in facts.items() if value)
+        again_ms = again.timings["total"] * 1000
+        yield Check(name, "ok", f"first answer after {loaded:.2f} s, then {again_ms:.0f} ms; {said}")
 
 
 def _failed(subject: str, error: RerankitError) -> Check:

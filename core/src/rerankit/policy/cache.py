@@ -1,4 +1,4 @@
-"""Scores of pairs seen before, in memory, and one computation for a pair that several callers want at once."""
+"""Scores of pairs seen before, and one computation for a pair that several callers want at once."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import NamedTuple, TypeAlias
+from functools import partial
+from typing import NamedTuple, Protocol, TypeAlias
 
 from cachetools import LRUCache
 
 from rerankit.errors import InvalidArgumentError
-from rerankit.policy.steps import Layer, Score, Steps, Wait
+from rerankit.policy.steps import Blocking, Layer, Score, Steps, Wait
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Pair, ScoreBatch, ScoreKind, ScoreRequest
 
-__all__ = ["ENTRY_BYTES", "CacheReranker", "Entry", "ScoreCache", "keys_of"]
+__all__ = ["ENTRY_BYTES", "CacheReranker", "Entry", "ScoreCache", "Store", "keys_of"]
 
 ENTRY_BYTES = 400
 """What one entry takes: the digest, the entry, its two floats, and its share of the dicts behind ``LRUCache``."""
@@ -42,14 +43,24 @@ class Entry(NamedTuple):
     source: Source
 
 
+class Store(Protocol):
+    """Keeps entries where reading and writing may block. Its troubles are its own: neither raises."""
+
+    def read(self, keys: Iterable[bytes]) -> Found: ...
+
+    def write(self, found: Found) -> None: ...
+
+
 class ScoreCache:
     """The least recently used pairs make room for new ones; safe to share between threads, loops and rerankers.
 
     Args:
         max_bytes: memory for the entries; each takes ``ENTRY_BYTES``, since texts are kept as digests.
+        disk: where they are kept too, and looked for when memory does not have them.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, disk: Store | None = None) -> None:
+        self.disk = disk
         self._entries: LRUCache[bytes, Entry] = LRUCache(maxsize=max_bytes // ENTRY_BYTES)
         self._flights: dict[bytes, Future[Found]] = {}
         self._lock = threading.Lock()
@@ -58,6 +69,16 @@ class ScoreCache:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def recall(self, keys: Sequence[bytes]) -> Found:
+        """The entries that only the disk has."""
+        assert self.disk is not None
+        found = self.disk.read([key for key in keys if key not in self._entries])
+        with self._lock:
+            self.hits += len(found)
+            if self._entries.maxsize:
+                self._entries.update(found)
+        return found
 
     def claim(self, keys: Iterable[bytes], flight: Future[Found]) -> tuple[Found, set[bytes], set[Future[Found]]]:
         """What is known, what the caller must score now (as its ``flight``), and others' flights to wait for."""
@@ -118,8 +139,11 @@ class CacheReranker(Layer):
             return (yield from Score(self.inner, request))
         keys = list(keys_of((self.label, fingerprint), request.pairs))
         places = {key: place for place, key in reversed(list(enumerate(keys)))}
+        disk = self._cache.disk
         entries: Found = {}
         batches: Batches = []
+        if disk is not None:
+            entries |= yield from Blocking(partial(self._cache.recall, list(places)))
         while wanted := [key for key in places if key not in entries]:
             flight: Future[Found] = Future()
             flight.set_running_or_notify_cancel()
@@ -135,6 +159,9 @@ class CacheReranker(Layer):
                     batches.append((mine, batch))
                     if not batch.degraded:
                         found = dict(_entries(mine, batch))
+                    if found and disk is not None:
+                        # Before anybody else may ask for it.
+                        yield from Blocking(partial(disk.write, found))
             finally:
                 self._cache.land(claimed, found, flight)
             entries |= found

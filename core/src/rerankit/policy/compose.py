@@ -70,9 +70,10 @@ class _Services:
             self._failures = _FAILURES_WITH_FALLBACK if settings.fallback else 0
         self._cache: ScoreCache | None = None
         if settings.cache_path is not None:
-            from rerankit.policy.disk import DiskCache, DiskScores
+            from rerankit.policy.cache import ScoreCache
+            from rerankit.policy.disk import DiskScores
 
-            self._cache = DiskCache(settings.cache_bytes, DiskScores(settings.cache_path, settings.cache_path_bytes))
+            self._cache = ScoreCache(settings.cache_bytes, DiskScores(settings.cache_path, settings.cache_path_bytes))
         elif settings.cache_bytes:
             from rerankit.policy.cache import ScoreCache
 

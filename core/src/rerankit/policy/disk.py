@@ -12,16 +12,15 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from rerankit.errors import InvalidArgumentError
-from rerankit.policy.cache import Entry, Found, ScoreCache, Source
+from rerankit.policy.cache import Entry, Found, Source
 from rerankit.scoring import ScoreKind
 
-__all__ = ["MIN_BYTES", "DiskCache", "DiskScores"]
+__all__ = ["MIN_BYTES", "DiskScores"]
 
 MIN_BYTES = 1 << 20
 """Less than this is mostly SQLite's own pages."""
@@ -152,38 +151,6 @@ class DiskScores:
         with suppress(OSError):
             for suffix in ("", "-wal", "-shm"):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-
-
-class DiskCache(ScoreCache):
-    """A ``ScoreCache`` that also keeps its entries on disk, and looks there for what memory does not have.
-
-    Asynchronous callers look there on their event loop: a few milliseconds a call, measured for 276 pairs.
-
-    Args:
-        max_bytes: memory for the entries; 0 keeps them on disk only.
-        disk: where they are kept.
-    """
-
-    def __init__(self, max_bytes: int, disk: DiskScores) -> None:
-        super().__init__(max_bytes)
-        self.disk = disk
-
-    def claim(self, keys: Iterable[bytes], flight: Future[Found]) -> tuple[Found, set[bytes], set[Future[Found]]]:
-        """As ``ScoreCache.claim``; entries found on disk are known."""
-        keys = list(keys)
-        stored = self.disk.read([key for key in keys if key not in self._entries])
-        with self._lock:
-            self.hits += len(stored)
-            if self._entries.maxsize:
-                self._entries.update(stored)
-        known, claimed, others = super().claim([key for key in keys if key not in stored], flight)
-        return stored | known, claimed, others
-
-    def land(self, claimed: Iterable[bytes], found: Found, flight: Future[Found]) -> None:
-        """As ``ScoreCache.land``, kept on disk before anybody else may ask for it."""
-        if found:
-            self.disk.write(found)
-        super().land(claimed, found, flight)
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

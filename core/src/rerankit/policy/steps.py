@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -18,7 +18,7 @@ from rerankit.errors import DeadlineExceededError, ProtocolError
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Capabilities, Pair, ScoreBatch, ScoreRequest
 
-__all__ = ["Layer", "Pause", "Score", "Step", "Steps", "Wait", "Wrapper"]
+__all__ = ["Blocking", "Layer", "Pause", "Score", "Step", "Steps", "Wait", "Wrapper"]
 
 
 class Step(Protocol):
@@ -70,6 +70,26 @@ class Pause:
     async def arun(self) -> None:
         await asyncio.sleep(self.seconds)
         self.request.raise_if_stopped()
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """Do ``work``, which may block: on behalf of asynchronous callers in a thread, so that their loop goes on.
+
+    Once begun it is done to its end, whatever becomes of the caller.
+    """
+
+    work: Callable[[], Any]
+
+    def __iter__(self) -> Generator[Step, Any, Any]:
+        answer = yield self
+        return answer
+
+    def run(self) -> Any:
+        return self.work()
+
+    async def arun(self) -> Any:
+        return await asyncio.shield(asyncio.to_thread(self.work))
 
 
 @dataclass(frozen=True, slots=True)

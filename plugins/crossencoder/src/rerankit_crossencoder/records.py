@@ -17,10 +17,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from rerankit_crossencoder.arguments import CrossEncoderArguments
+from rerankit_crossencoder.arguments import CrossEncoderArguments, ModelArguments
 from rerankit_crossencoder.loading import cached_revision, hub_folder
 
-__all__ = ["Records", "config_of", "records_of"]
+__all__ = ["Records", "config_of", "model_folder", "records_of"]
 
 _VERSIONS = ("rerankit-crossencoder", "torch", "transformers", "openvino")
 
@@ -80,14 +80,19 @@ def records_of(arguments: CrossEncoderArguments) -> Records | None:
     return Records(root / "rerankit" / "models" / f"{local.name}-{digest}")
 
 
-def config_of(arguments: CrossEncoderArguments) -> dict[str, Any]:
-    """The model's ``config.json``, read without any model library; empty where it is not at hand."""
-    folder = Path(arguments.model_name_or_path)
+def model_folder(arguments: ModelArguments) -> Path | None:
+    """Where the model's files are on this machine; ``None`` where they are not at hand."""
     hub, revision = hub_folder(arguments), cached_revision(arguments)
-    if hub is not None and revision is not None:
-        folder = hub / "snapshots" / revision
+    if hub is None:
+        return Path(arguments.model_name_or_path)
+    return hub / "snapshots" / revision if revision is not None else None
+
+
+def config_of(arguments: ModelArguments) -> dict[str, Any]:
+    """The model's ``config.json``, read without any model library; empty where it is not at hand."""
+    folder = model_folder(arguments)
     try:
-        found = json.loads((folder / "config.json").read_text())
+        found = {} if folder is None else json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

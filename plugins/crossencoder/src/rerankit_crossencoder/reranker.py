@@ -20,6 +20,7 @@ from rerankit_crossencoder.compute import compute
 from rerankit_crossencoder.golden import GOLDEN, PAIRS, TOLERANCE, is_logits
 from rerankit_crossencoder.model import Model, engine_logits
 from rerankit_crossencoder.progress import progress_bar
+from rerankit_crossencoder.prompts import check_prompt
 from rerankit_crossencoder.sharing import Shared
 
 __all__ = ["CrossEncoderReranker"]
@@ -97,8 +98,10 @@ class CrossEncoderReranker(PairReranker):
         """What was chosen and why; the model's published scores are compared, where there are any.
 
         Raises:
-            ProtocolError: they are not what this installation computes.
+            InvalidArgumentError: the model's prompt template is missing.
+            ProtocolError: its published scores are not what this installation computes.
         """
+        check_prompt(self._arguments)
         model, published = self._model, GOLDEN.get(self._arguments.model_name_or_path)
         if published is None:
             return {**model.notes, "published scores": "none known for this model"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -18,6 +18,7 @@ from rerankit.errors import InputError
 from rerankit.policy.calibration import Isotonic, Platt, log_odds
 from rerankit_eval.judged import JudgedSet
 from rerankit_eval.scoring import Scored
+from rerankit_eval.significance import Interval, interval
 
 __all__ = ["Fit", "Method", "Pairs", "Threshold", "calibration_error", "fit", "judged_pairs"]
 
@@ -26,10 +27,13 @@ Map: TypeAlias = Platt | Isotonic
 Floats: TypeAlias = NDArray[np.float64]
 
 _FOLDS = 5
+_REPEATS = 10
+_DRAWS = 500
+_SEED = 20_260_101
 _BINS = 10
 _FEWEST = 20
 _CLEARLY = 0.99
-"""Platt's map keeps all scores apart, so isotonic's must be better than by chance to be chosen."""
+"""Platt's map keeps all scores apart, so isotonic's must be clearly better to be chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,41 +62,67 @@ class Fit:
     """A map fitted on all pairs, with the errors of maps fitted in the same way on other queries than they are told on.
 
     Attributes:
-        error_before: expected calibration error of the scores as they are, a value a fold; ``error_after``: mapped.
-        brier_before: mean squared distance from 0 and 1 over all held-out pairs; ``brier_after``: mapped.
-        held_out: the probability of each pair, by the map that never saw its query.
+        map: fitted on all pairs.
+        pairs: what it was fitted on.
+        before: (pairs,): the scores taken as probabilities.
+        held_out: (repeats, pairs): the probability of each pair by a map that never saw its query, a row a division
+            into folds.
     """
 
     map: Map
-    error_before: list[float]
-    error_after: list[float]
-    brier_before: float
-    brier_after: float
+    pairs: Pairs
+    before: Floats
     held_out: Floats
-    relevant: NDArray[np.bool_]
 
     @property
-    def mean_before(self) -> float:
-        """Expected calibration error of the scores as they are, over the folds."""
-        return float(np.mean(self.error_before))
+    def error_before(self) -> float:
+        """Expected calibration error of the scores as they are."""
+        return calibration_error(self.before, self.pairs.relevant)
 
     @property
-    def mean_after(self) -> float:
-        """Expected calibration error of the mapped scores, over the folds."""
-        return float(np.mean(self.error_after))
+    def error_after(self) -> float:
+        """Expected calibration error of the mapped scores, over all held-out pairs, the mean of the repeats."""
+        return float(np.mean([calibration_error(row, self.pairs.relevant) for row in self.held_out]))
+
+    @property
+    def error_of_chance(self) -> float:
+        """What so many pairs show in the mean if every mapped score is exactly the probability of its pair.
+
+        The error takes absolute values, so that few pairs show one where there is none (Roelofs et al. 2022).
+        """
+        dice = np.random.default_rng(_SEED)
+        draws = dice.random((_DRAWS, len(self.before))) < self.held_out[0]
+        return float(np.mean([calibration_error(self.held_out[0], draw) for draw in draws]))
+
+    @property
+    def brier_before(self) -> float:
+        """Mean squared distance of the scores as they are from 0 and 1."""
+        return float(np.mean((self.before - self.pairs.relevant) ** 2))
+
+    @property
+    def brier_after(self) -> float:
+        """The same of the mapped scores of held-out pairs, the mean of the repeats."""
+        return float(np.mean((self.held_out - self.pairs.relevant) ** 2))
+
+    @property
+    def brier_change(self) -> Interval:
+        """After minus before: below 0 is better. The interval is of the mean over queries, which are independent."""
+        squares = np.mean((self.held_out - self.pairs.relevant) ** 2, axis=0) - (self.before - self.pairs.relevant) ** 2
+        return interval([float(squares[self.pairs.groups == group].mean()) for group in np.unique(self.pairs.groups)])
 
     def threshold_for(self, *, precision: float | None = None, recall: float | None = None) -> Threshold | None:
         """The threshold that reaches ``precision`` with the most recall, or ``recall`` with the most precision.
 
         ``None`` where no threshold reaches it with at least 20 pairs above it: the precision of fewer says little.
         """
-        precisions, recalls, thresholds = precision_recall_curve(self.relevant, self.held_out)
+        held_out, repeats = self.held_out.ravel(), len(self.held_out)
+        precisions, recalls, thresholds = precision_recall_curve(np.tile(self.pairs.relevant, repeats), held_out)
         precisions, recalls = precisions[:-1], recalls[:-1]  # the last point has no threshold
-        above = len(self.held_out) - np.searchsorted(np.sort(self.held_out), thresholds)
+        above = len(held_out) - np.searchsorted(np.sort(held_out), thresholds)
         wanted, given, other = precisions, precision, recalls
         if precision is None:
             wanted, given, other = recalls, recall, precisions
-        reached = np.flatnonzero((wanted >= given) & (above >= _FEWEST))
+        reached = np.flatnonzero((wanted >= given) & (above >= _FEWEST * repeats))
         if not len(reached):
             return None
         best = reached[np.lexsort((thresholds[reached], other[reached]))[-1]]
@@ -101,11 +131,18 @@ class Fit:
     def facts(self) -> dict[str, Any]:
         """What goes into the file beside the map."""
         return {
-            "pairs": len(self.relevant),
-            "relevant": int(self.relevant.sum()),
-            "expected_calibration_error": {"before": self.mean_before, "after": self.mean_after},
-            "of_each_fold": {"before": self.error_before, "after": self.error_after},
-            "brier_score": {"before": self.brier_before, "after": self.brier_after},
+            "pairs": len(self.before),
+            "relevant": int(self.pairs.relevant.sum()),
+            "expected_calibration_error": {
+                "before": self.error_before,
+                "after": self.error_after,
+                "of_chance": self.error_of_chance,
+            },
+            "brier_score": {
+                "before": self.brier_before,
+                "after": self.brier_after,
+                "change_by_query": asdict(self.brier_change),
+            },
         }
 
 
@@ -162,23 +199,12 @@ def calibration_error(probabilities: Floats, relevant: NDArray[np.bool_]) -> flo
 
 
 def _fitted(pairs: Pairs, kind: ScoreKind, method: Literal["platt", "isotonic"]) -> Fit:
-    before = _as_probabilities(pairs.scores, kind)
-    held_out = np.zeros_like(pairs.scores)
-    errors_before, errors_after = [], []
-    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0)
-    for train, test in folds.split(pairs.scores, pairs.relevant, pairs.groups):
-        held_out[test] = _applied(_map(pairs[train], kind, method), pairs.scores[test], kind)
-        errors_before.append(calibration_error(before[test], pairs.relevant[test]))
-        errors_after.append(calibration_error(held_out[test], pairs.relevant[test]))
-    return Fit(
-        _map(pairs, kind, method),
-        errors_before,
-        errors_after,
-        float(np.mean((before - pairs.relevant) ** 2)),
-        float(np.mean((held_out - pairs.relevant) ** 2)),
-        held_out,
-        pairs.relevant,
-    )
+    held_out = np.zeros((_REPEATS, len(pairs.scores)))
+    for repeat, row in enumerate(held_out):
+        folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=repeat)
+        for train, test in folds.split(pairs.scores, pairs.relevant, pairs.groups):
+            row[test] = _applied(_map(pairs[train], kind, method), pairs.scores[test], kind)
+    return Fit(_map(pairs, kind, method), pairs, _as_probabilities(pairs.scores, kind), held_out)
 
 
 def _map(pairs: Pairs, kind: ScoreKind, method: Literal["platt", "isotonic"]) -> Map:

@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from rerankit_eval.costs import pareto
 
-__all__ = ["Panel", "Point", "distributions", "lines", "tradeoff"]
+__all__ = ["Panel", "Point", "distribution", "lines", "tradeoff"]
 
 # Okabe & Ito: told apart also by the colour-blind, and by their markers in black and white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
@@ -47,9 +47,11 @@ class Point:
 def tradeoff(points: Sequence[Point], *, x: str, y: str, baseline: float) -> str:
     """Quality over what it takes (logarithmic), the Pareto front marked, and a line at what costs nothing."""
     figure, (axes,) = _figure(1, 3.6)
-    front = pareto([(point.x, point.y) for point in points])
+    # The input order takes nothing, so what is no better than it is not on the front.
+    *front, _ = pareto([*((point.x, point.y) for point in points), (0.0, baseline)])
     best = sorted((point.x, point.y) for point, on_front in zip(points, front, strict=True) if on_front)
-    axes.step(*zip(*best, strict=True), where="post", color="#888888", linestyle="--", linewidth=1, zorder=1)
+    if best:
+        axes.step(*zip(*best, strict=True), where="post", color="#888888", linestyle="--", linewidth=1, zorder=1)
     for number, (point, on_front) in enumerate(zip(points, front, strict=True)):
         colour = _COLOURS[number % len(_COLOURS)]
         axes.errorbar(
@@ -77,34 +79,32 @@ def tradeoff(points: Sequence[Point], *, x: str, y: str, baseline: float) -> str
     return _svg(figure)
 
 
-def distributions(scores: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
-    """For each contender the scores of judged-relevant documents over those of the others, as shares."""
-    figure, rows = _figure(len(scores), 1.7 * len(scores) + 0.4)
-    for axes, (label, (relevant, others)) in zip(rows, scores.items(), strict=True):
-        everything = [*relevant, *others]
-        low, high = min(everything), max(everything)
-        edges = [low + (high - low or 1.0) * step / 30 for step in range(31)]
-        for found, colour, name, filled in (
-            (others, "#999999", "not relevant", True),
-            (relevant, "#D55E00", "relevant", False),
-        ):
-            if found:
-                axes.hist(
-                    found,
-                    edges,
-                    weights=[100 / len(found)] * len(found),
-                    color=colour,
-                    label=name,
-                    histtype="stepfilled" if filled else "step",
-                    alpha=0.6 if filled else 1.0,
-                    linewidth=1.5,
-                )
-        axes.set_title(label, loc="left", fontsize=10, fontweight="bold", parse_math=False)
-        axes.set_ylabel("% of them")
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.grid(axis="x", visible=False)
-    rows[0].legend(frameon=False, fontsize=9)
-    rows[-1].set_xlabel("score")
+def distribution(relevant: Sequence[float], others: Sequence[float]) -> str:
+    """The scores of judged-relevant documents over those of the others, as shares."""
+    figure, (axes,) = _figure(1, 2.6)
+    everything = [*relevant, *others]
+    low, high = min(everything), max(everything)
+    edges = [low + (high - low or 1.0) * step / 30 for step in range(31)]
+    for found, colour, name, filled in (
+        (others, "#999999", "not relevant", True),
+        (relevant, "#D55E00", "relevant", False),
+    ):
+        if found:
+            axes.hist(
+                found,
+                edges,
+                weights=[100 / len(found)] * len(found),
+                color=colour,
+                label=name,
+                histtype="stepfilled" if filled else "step",
+                alpha=0.6 if filled else 1.0,
+                linewidth=1.5,
+            )
+    axes.set_xlabel("score")
+    axes.set_ylabel("% of them")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(axis="x", visible=False)
+    axes.legend(frameon=False, fontsize=9)
     return _svg(figure)
 
 

@@ -37,6 +37,12 @@ class Quality:
         """Names, the one to decide by first."""
         return list(self.differences)
 
+    @property
+    def best(self) -> dict[str, float]:
+        """The highest mean of each measure, of those that tell the contenders apart."""
+        found = {name: [means[name].mean for means in self.means.values()] for name in self.measures}
+        return {name: max(values) for name, values in found.items() if max(values) > min(values)}
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""
         return {

@@ -9,13 +9,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rerankit_eval.comparison import Comparison
 from rerankit_eval.contenders import INPUT_ORDER
-from rerankit_eval.plots import distributions, tradeoff
+from rerankit_eval.plots import distribution, tradeoff
 from rerankit_eval.quality import Quality
 
 __all__ = ["money", "render"]
 
 _CHANGES = 3
-_LONGEST = 700
+_LONGEST = 450
 
 
 def render(comparison: Comparison) -> str:
@@ -45,11 +45,11 @@ def render(comparison: Comparison) -> str:
 def _row(comparison: Comparison, label: str) -> dict[str, Any]:
     quality = comparison.quality
     (scored,) = [one for one in quality.scored if one.contender.label == label]
-    best = {name: max(found[name].mean for found in quality.means.values()) for name in quality.measures}
+    best = quality.best
     return {
         "label": label,
         "means": [
-            {"name": name, "value": value, "best": value.mean == best[name]}
+            {"name": name, "value": value, "best": value.mean == best.get(name)}
             for name, value in quality.means[label].items()
         ],
         "latency": comparison.latencies.get(label),
@@ -77,10 +77,10 @@ def _pictures(comparison: Comparison) -> list[dict[str, str]]:
             baseline = comparison.quality.means[INPUT_ORDER.label][comparison.measure].mean
             svg = tradeoff(points, x=axis, y=f"{comparison.measure}, 95 % interval", baseline=baseline)
             pictures.append({"title": title, "uri": _uri(svg), "alt": f"{comparison.measure} by {axis}. {said}"})
-    scores = comparison.score_distributions()
-    if scores:
-        alt = f"Histograms of the scores of relevant and other documents, for {', '.join(scores)}"
-        pictures.append({"title": "Score distributions", "uri": _uri(distributions(scores)), "alt": alt})
+    for label, (relevant, others) in comparison.score_distributions().items():
+        alt = f"Histograms of the scores that {label} gives relevant and other documents"
+        uri = _uri(distribution(relevant, others))
+        pictures.append({"title": f"Scores of {label}", "uri": uri, "alt": alt})
     return pictures
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from rerankit import PairReranker, ScoreKind
 from rerankit.errors import BackendError
-from rerankit.policy.disk import DiskCache, DiskScores
+from rerankit.policy.cache import ScoreCache
+from rerankit.policy.disk import DiskScores
 from rerankit_eval.contenders import Contender
 from rerankit_eval.judged import JudgedSet
 
@@ -63,7 +64,7 @@ def score_all(
     Raises:
         RerankitError: the contender cannot be loaded, fails for good, or changes its model on the way.
     """
-    cache = None if store is None else DiskCache(0, DiskScores(store, STORE_BYTES))
+    cache = None if store is None else ScoreCache(0, DiskScores(store, STORE_BYTES))
     scores: dict[str, array[float]] = {}
     sources: dict[Source, None] = {}
     truncated: int | None = 0

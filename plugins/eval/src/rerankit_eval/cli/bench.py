@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from rerankit.cli.group import json_option
 from rerankit.cli.output import console, print_json
 from rerankit_eval.benchmark import Move, Run, measure, moves, picture
 from rerankit_eval.cli.options import service_option
+from rerankit_eval.cli.progress import bars
 from rerankit_eval.contenders import parse_contenders
 from rerankit_eval.latency import quantile
 from rerankit_eval.workload import from_passages, synthetic
@@ -78,8 +77,7 @@ def bench(
     kept = None if against is None else Run.read(against)
     count = max(*sizes, call_documents)
     workload = synthetic(count) if passages is None else from_passages(passages, query, count)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+    with bars() as progress:
         task = progress.add_task("rounds", total=1 + rounds)
         run = measure(
             contender,

@@ -13,7 +13,7 @@ from rerankit.cli.output import print_json
 from rerankit.errors import InputError
 from rerankit.policy.calibration import Calibration, MadeFor
 from rerankit_eval.calibration import Fit, Threshold, fit, judged_pairs
-from rerankit_eval.cli.options import data_options, judged_set, service_option, store_option
+from rerankit_eval.cli.options import ReadJudged, data_options, service_option, store_option
 from rerankit_eval.cli.progress import score_contenders
 from rerankit_eval.contenders import parse_contenders
 from rerankit_eval.judged import JudgedSet
@@ -45,12 +45,7 @@ _SHARE = click.FloatRange(min=0.0, max=1.0, min_open=True)
 @store_option
 @json_option
 def calibrate(
-    data: Path,
-    run: Path | None,
-    qrels: Path | None,
-    first_stage: str,
-    depth: int,
-    limit: int | None,
+    read: ReadJudged,
     relevant_from: int,
     services: str,
     method: Any,
@@ -70,7 +65,7 @@ def calibrate(
     {"run_config": {"reranker_service": "mini", "reranker_policy": {"calibration": "mini.calibration.json"}}}
     """
     (contender,) = parse_contenders([services])
-    judged = judged_set(data, run, qrels, first_stage, depth, limit)
+    judged = read()
     scored, failed = score_contenders(judged, [contender], store)
     for error in failed.values():
         raise error
@@ -118,16 +113,22 @@ def _print(
 ) -> None:
     made_for = calibration.made_for
     model = made_for.model or made_for.service
+    relevant, change = fitted.pairs.relevant, fitted.brier_change
     click.echo(
-        f"{judged.name}: {len(fitted.relevant)} judged candidates of {len(judged.queries)} queries, "
-        f"{fitted.relevant.mean():.0%} relevant"
+        f"{judged.name}: {len(relevant)} judged candidates of {len(judged.queries)} queries, "
+        f"{relevant.mean():.0%} relevant"
     )
     click.echo(f"{model}: {made_for.score_kind} scores to probabilities by {calibration.map.method}")
     click.echo(
-        f"expected calibration error on held-out queries: {fitted.mean_before:.3f} before, {fitted.mean_after:.3f} "
-        f"after (folds: {', '.join(f'{error:.3f}' for error in fitted.error_after)})"
+        f"expected calibration error on held-out queries: {fitted.error_before:.3f} before, {fitted.error_after:.3f} "
+        f"after; so few pairs show {fitted.error_of_chance:.3f} even of exact probabilities"
     )
-    click.echo(f"Brier score on held-out queries: {fitted.brier_before:.3f} before, {fitted.brier_after:.3f} after")
+    click.echo(
+        f"Brier score on held-out queries: {fitted.brier_before:.3f} before, {fitted.brier_after:.3f} after; "
+        f"change {change.mean:+.4f} (95 % {change.low:+.4f} to {change.high:+.4f}, over queries)"
+    )
+    if change.high >= 0:
+        click.echo("the scores as they are may be as good: judge more queries, or leave the calibration out")
     for wanted, found in thresholds.items():
         click.echo(
             f"for a {wanted}: context_threshold {found.threshold:.3f} "

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from rerankit.cli.group import CHECK_FAILED, json_option
 from rerankit.cli.output import console, print_json
-from rerankit_eval.cli.options import data_options, judged_set, measure_options, service_option, store_option
-from rerankit_eval.cli.progress import score_contenders
+from rerankit_eval.cli.options import ReadJudged, data_options, measure_options, service_option, store_option
+from rerankit_eval.cli.progress import bars, score_contenders
 from rerankit_eval.cli.tables import print_failures
 from rerankit_eval.comparison import Comparison
 from rerankit_eval.contenders import INPUT_ORDER, parse_contenders
@@ -45,12 +43,7 @@ _DISAGREEMENTS = 10
 @store_option
 @json_option
 def compare(
-    data: Path,
-    run: Path | None,
-    qrels: Path | None,
-    first_stage: str,
-    depth: int,
-    limit: int | None,
+    read: ReadJudged,
     relevant_from: int,
     services: tuple[str, ...],
     measures: tuple[str, ...],
@@ -72,11 +65,10 @@ def compare(
     contenders = parse_contenders(services)
     parsed = parse_measures(measures, relevant_from)
     priced = parse_prices(prices, [contender.label for contender in contenders])
-    judged = judged_set(data, run, qrels, first_stage, depth, limit)
+    judged = read()
     scored, failed = score_contenders(judged, [INPUT_ORDER, *contenders], store)
     able = [one.contender for one in scored if one.contender.service is not None]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+    with bars() as progress:
         task = progress.add_task("latency", total=len(able) * (1 + rounds * timed_queries))
         latencies, too_slow = measure_latency(
             judged, able, queries=timed_queries, rounds=rounds, advance=lambda: progress.advance(task)

@@ -8,7 +8,7 @@ import click
 
 from rerankit.cli.group import CHECK_FAILED, json_option
 from rerankit.cli.output import print_json
-from rerankit_eval.cli.options import data_options, judged_set, measure_options, service_option, store_option
+from rerankit_eval.cli.options import ReadJudged, data_options, measure_options, service_option, store_option
 from rerankit_eval.cli.progress import score_contenders
 from rerankit_eval.cli.tables import print_failures, print_quality
 from rerankit_eval.contenders import INPUT_ORDER, parse_contenders
@@ -25,12 +25,7 @@ __all__ = ["evaluate"]
 @store_option
 @json_option
 def evaluate(
-    data: Path,
-    run: Path | None,
-    qrels: Path | None,
-    first_stage: str,
-    depth: int,
-    limit: int | None,
+    read: ReadJudged,
     relevant_from: int,
     services: tuple[str, ...],
     measures: tuple[str, ...],
@@ -48,7 +43,7 @@ def evaluate(
     """
     contenders = parse_contenders(services)
     parsed = parse_measures(measures, relevant_from)
-    judged = judged_set(data, run, qrels, first_stage, depth, limit)
+    judged = read()
     scored, failed = score_contenders(judged, [INPUT_ORDER, *contenders], store)
     quality = assess(judged, scored, parsed)
     if as_json:

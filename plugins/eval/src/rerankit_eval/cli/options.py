@@ -3,63 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
 from rerankit_eval.contenders import default_store
-from rerankit_eval.formats import read_judged_set
+from rerankit_eval.formats import FirstStage, read_judged_set
 from rerankit_eval.judged import JudgedSet
 from rerankit_eval.measures import DEFAULT_MEASURES
 
-__all__ = ["data_options", "judged_set", "measure_options", "service_option", "store_option"]
+__all__ = ["ReadJudged", "data_options", "measure_options", "service_option", "store_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+ReadJudged: TypeAlias = Callable[[], JudgedSet]
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
-def data_options(command: F) -> F:
-    """``DATA`` and where the candidates come from."""
-    for decorate in reversed(
-        (
-            click.argument("data", type=click.Path(exists=True, path_type=Path)),
-            click.option("--run", type=_FILE, help="TREC run that gives the candidates."),
-            click.option("--qrels", type=_FILE, help="Judgements from elsewhere, as TREC or BEIR writes them."),
-            click.option(
-                "--first-stage",
-                type=click.Choice(["bm25", "judged"]),
-                default="bm25",
-                show_default=True,
-                help="Without --run: candidates by BM25 over the corpus, or the judged documents.",
-            ),
-            click.option(
-                "--depth", type=click.IntRange(min=1), default=100, show_default=True, help="Candidates a query."
-            ),
-            click.option("--queries", "limit", type=click.IntRange(min=1), help="The first N queries only."),
-            click.option(
-                "--relevant-from",
-                type=click.IntRange(min=1),
-                default=1,
-                show_default=True,
-                help="Lowest grade that counts as relevant. nDCG uses the grades themselves.",
-            ),
-        )
-    ):
-        command = decorate(command)
-    return command
+_DATA_OPTIONS = (
+    click.argument("data", type=click.Path(exists=True, path_type=Path)),
+    click.option("--run", type=_FILE, help="TREC run that gives the candidates."),
+    click.option("--qrels", type=_FILE, help="Judgements from elsewhere, as TREC or BEIR writes them."),
+    click.option(
+        "--first-stage",
+        type=click.Choice(["bm25", "judged"]),
+        default="bm25",
+        show_default=True,
+        help="Without --run: candidates by BM25 over the corpus, or the judged documents.",
+    ),
+    click.option("--depth", type=click.IntRange(min=1), default=100, show_default=True, help="Candidates a query."),
+    click.option("--queries", "limit", type=click.IntRange(min=1), help="The first N queries only."),
+    click.option(
+        "--relevant-from",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Lowest grade that counts as relevant. nDCG uses the grades themselves.",
+    ),
+)
 
 
-def judged_set(
-    data: Path, run: Path | None, qrels: Path | None, first_stage: Any, depth: int, limit: int | None
-) -> JudgedSet:
-    """What the data options name.
+def data_options(command: Callable[..., None]) -> Callable[..., None]:
+    """``DATA``, where the candidates come from, and which of them are relevant.
 
-    Raises:
-        InputError: something is missing or malformed.
+    The command gets ``read``, which reads the judged set (and raises ``InputError``), and ``relevant_from``.
     """
-    return read_judged_set(data, run=run, qrels=qrels, first_stage=first_stage, depth=depth, limit=limit)
+
+    @wraps(command)
+    def with_data(
+        data: Path,
+        run: Path | None,
+        qrels: Path | None,
+        first_stage: FirstStage,
+        depth: int,
+        limit: int | None,
+        **others: Any,
+    ) -> None:
+        command(
+            read=lambda: read_judged_set(data, run=run, qrels=qrels, first_stage=first_stage, depth=depth, limit=limit),
+            **others,
+        )
+
+    for decorate in reversed(_DATA_OPTIONS):
+        with_data = decorate(with_data)
+    return with_data
 
 
 def service_option(*, multiple: bool) -> Callable[[F], F]:

@@ -1,4 +1,4 @@
-"""Scoring several contenders with a bar for each, on stderr where that is a terminal."""
+"""Bars on stderr, where that is a terminal; scoring several contenders with one for each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from rerankit_eval.contenders import Contender
 from rerankit_eval.judged import JudgedSet
 from rerankit_eval.scoring import Scored, score_all
 
-__all__ = ["score_contenders"]
+__all__ = ["bars", "score_contenders"]
+
+
+def bars() -> Progress:
+    """To be entered, and given a task for each bar."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty())
 
 
 def score_contenders(
@@ -24,8 +30,7 @@ def score_contenders(
     """What each contender made of the judged set, and the errors of those that failed, by label."""
     scored: list[Scored] = []
     failed: dict[str, RerankitError] = {}
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+    with bars() as progress:
         for contender in contenders:
             task = progress.add_task(contender.label, total=len(judged.queries))
             try:

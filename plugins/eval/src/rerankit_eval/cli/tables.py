@@ -56,7 +56,7 @@ def _means(quality: Quality) -> Table:
     for label, means in quality.means.items():
         cells = []
         for name, value in means.items():
-            best = value.mean == max(other[name].mean for other in quality.means.values())
+            best = value.mean == quality.best.get(name)
             cells.append(Text(f"{value.mean:.3f}", style="bold green" if best else ""))
         table.add_row(label, *cells)
     return table
@@ -96,7 +96,7 @@ def _differences(quality: Quality) -> Table:
 
 
 def _p(found: Difference) -> str:
-    return f"{found.corrected:.4f}" if found.corrected < 0.05 else f"{found.corrected:.2f}, may be chance"
+    return f"{found.corrected:.4f}" if found.corrected < 0.05 else f"{found.corrected:.3f}, may be chance"
 
 
 def _print_changes(quality: Quality, label: str) -> None:
