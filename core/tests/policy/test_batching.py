@@ -28,7 +28,8 @@ from rerankit.errors import (
     UnavailableError,
 )
 from rerankit.policy.batching import BatchingReranker
-from rerankit.policy.queue import FairQueue, Job, Pick
+from rerankit.policy.job import Job
+from rerankit.policy.queue import FairQueue, Pick
 from rerankit.scoring import Pair
 from rerankit.testing import FakeReranker
 

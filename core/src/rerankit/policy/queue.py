@@ -2,54 +2,12 @@
 
 from __future__ import annotations
 
-import contextvars
-import time
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 
-from rerankit.errors import DeadlineExceededError, InputError, OverloadedError, RerankitError, ScoringCancelledError
-from rerankit.policy.merge import Part
-from rerankit.scoring import ScoreBatch, ScoreRequest
+from rerankit.errors import InputError, OverloadedError, RerankitError
+from rerankit.policy.job import Job
 
-__all__ = ["FairQueue", "Job", "Pick"]
-
-
-@dataclass(eq=False, slots=True)
-class Job:
-    """One caller's request on its way through the queue."""
-
-    request: ScoreRequest
-    counts: Sequence[int]
-    future: Future[ScoreBatch] = field(default_factory=Future)
-    taken: int = 0
-    running: int = 0
-    abandoned: bool = False
-    parts: list[Part] = field(default_factory=list)
-    queued_at: float = field(default_factory=time.monotonic)
-    started_at: float | None = None
-    context: contextvars.Context = field(default_factory=contextvars.copy_context)
-
-    def __post_init__(self) -> None:
-        # A running future cannot be cancelled: only the worker ends it, and never finds it ended already.
-        self.future.set_running_or_notify_cancel()
-
-    @property
-    def waiting(self) -> int:
-        """Pairs that no batch has taken yet."""
-        return len(self.counts) - self.taken
-
-    def stop_reason(self) -> RerankitError | None:
-        """Why nobody wants this job's scores any more."""
-        if self.abandoned:
-            return ScoringCancelledError("the caller has gone")
-        try:
-            self.request.raise_if_stopped()
-        except (DeadlineExceededError, ScoringCancelledError) as reason:
-            return reason
-        return None
-
+__all__ = ["FairQueue", "Pick"]
 
 Pick = tuple[Job, range]
 """A job, and which of its pairs a batch takes."""

@@ -1,0 +1,250 @@
+"""The threads of ``BatchingReranker``: they take batches from the queue, have them scored, and hand out the parts."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from rerankit.errors import BackendError, DeadlineExceededError, RerankitError, UnavailableError
+from rerankit.policy.figures import BatchingCounts, BatchingFigures
+from rerankit.policy.job import Job
+from rerankit.policy.merge import merge, part_of, same_source
+from rerankit.policy.queue import FairQueue, Pick
+from rerankit.reranker import PairReranker
+from rerankit.scoring import ScoreBatch, ScoreRequest, checked_batch
+
+__all__ = ["BatchWorkers"]
+
+_IDLE_S = 10.0
+"""A worker without work ends after this time, so that a reranker nobody closed leaves no thread behind."""
+
+
+class BatchWorkers:
+    """The state of one process; a forked child begins with its own.
+
+    Args:
+        inner: scores the batches.
+        queue: what waits; belongs to the workers from now on.
+        limit: batches in flight at once, each in a thread.
+        batch_tokens: tokens of a full batch.
+        accepting: take requests.
+    """
+
+    def __init__(
+        self, inner: PairReranker, queue: FairQueue, *, limit: int, batch_tokens: int, accepting: bool
+    ) -> None:
+        self.accepting = accepting
+        self._inner = inner
+        self._queue = queue
+        self._limit = limit
+        self._batch_tokens = batch_tokens
+        self._lock = threading.RLock()
+        # Two conditions on one lock: idle workers wait for work, and who drains waits for its end. On one they would
+        # wake each other for ever.
+        self._arrived = threading.Condition(self._lock)
+        self._finished = threading.Condition(self._lock)
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._running: dict[threading.Event, list[Job]] = {}
+        self._counts = BatchingCounts()
+
+    # --- for callers ---------------------------------------------------------------------------------
+
+    def submit(self, job: Job) -> None:
+        """Let ``job`` wait for its turn.
+
+        Raises:
+            UnavailableError: no more requests are taken.
+            OverloadedError, InputError: as ``FairQueue.put``.
+        """
+        with self._lock:
+            if not self.accepting:
+                raise self._closed()
+            try:
+                self._queue.put(job, self._wait_estimate())
+            except BackendError:
+                self._counts.refused += 1
+                raise
+            self._counts.accepted += 1
+            self._wake_one()
+
+    def leave(self, job: Job) -> None:
+        """Its caller goes, with its answer or without."""
+        if job.future.done():
+            return
+        with self._lock:
+            job.abandoned = True
+            self._queue.remove(job)
+            self._counts.dropped += 1
+            for stop, jobs in self._running.items():
+                if all(other.abandoned for other in jobs):
+                    stop.set()
+            self._finished.notify_all()
+
+    def figures(self) -> BatchingFigures:
+        """Of this moment."""
+        with self._lock:
+            counts = self._counts
+            speed = counts.tokens_per_second
+            return BatchingFigures(
+                queued_requests=len(self._queue),
+                queued_documents=self._queue.documents,
+                queued_tokens=self._queue.tokens,
+                running_batches=len(self._running),
+                batches=counts.batches,
+                documents=counts.documents,
+                tokens=counts.tokens,
+                batch_fill=counts.fill / counts.batches if counts.batches else None,
+                tokens_per_second=None if speed is None else speed * self._limit,
+                accepted=counts.accepted,
+                refused=counts.refused,
+                dropped=counts.dropped,
+                reruns=counts.reruns,
+            )
+
+    def drain(self, timeout: float | None) -> bool:
+        """Take nothing more, and wait until all is done; whether it is."""
+        with self._lock:
+            self.accepting = False
+            return self._finished.wait_for(lambda: not self._queue and not self._running, timeout)
+
+    def close(self) -> None:
+        """Take nothing more, fail what waits as unavailable, and wait for the batches that run."""
+        with self._lock:
+            self.accepting = False
+            for job in self._queue.clear():
+                job.fail(self._closed(), self._inner.label)
+            threads = list(self._threads)
+            self._arrived.notify_all()
+            self._finished.notify_all()
+        for thread in threads:
+            thread.join()
+
+    def _wake_one(self) -> None:
+        if self._idle:
+            self._arrived.notify()
+        elif len(self._threads) < self._limit:
+            thread = threading.Thread(target=self._work, name=f"rerankit-batching-{self._inner.label}", daemon=True)
+            thread.start()
+            self._threads.add(thread)
+
+    def _wait_estimate(self) -> float:
+        speed = self._counts.tokens_per_second
+        return 1.0 if speed is None else max(0.1, self._queue.tokens / speed / self._limit)
+
+    def _closed(self) -> UnavailableError:
+        label = self._inner.label
+        return UnavailableError(f"{label} is closing and takes no more requests", service=label)
+
+    # --- in the threads ------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (batch := self._next()) is not None:
+            picks, stop = batch
+            try:
+                self._run(picks, stop)
+            finally:
+                with self._lock:
+                    del self._running[stop]
+                    self._finished.notify_all()
+
+    def _next(self) -> tuple[list[Pick], threading.Event] | None:
+        """Wait for a batch to run; ``None`` when this worker is not needed any more."""
+        with self._lock:
+            while True:
+                for job, reason in self._queue.stopped():
+                    self._counts.dropped += 1
+                    job.fail(reason, self._inner.label)
+                picks = self._queue.take()
+                if picks:
+                    stop = threading.Event()
+                    self._running[stop] = [job for job, _ in picks]
+                    for job, _ in picks:
+                        job.running += 1
+                        job.started_at = job.started_at or time.monotonic()
+                    if self._queue:
+                        self._wake_one()
+                    return picks, stop
+                self._finished.notify_all()
+                self._idle += 1
+                awake = self.accepting and self._arrived.wait(_IDLE_S)
+                self._idle -= 1
+                if not awake and not self._queue:
+                    self._threads.discard(threading.current_thread())
+                    return None
+
+    def _run(self, picks: list[Pick], stop: threading.Event) -> None:
+        """Score one batch and give every request its part."""
+        pairs = [job.request.pairs[position] for job, span in picks for position in span]
+        tokens = sum(sum(job.counts[span.start : span.stop]) for job, span in picks)
+        deadlines = [job.request.deadline for job, _ in picks]
+        latest = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None)
+        started = time.monotonic()
+        try:
+            # Several callers' work runs in one of their contexts: the first one's, as its copy.
+            context = picks[0][0].context.copy()
+            batch = context.run(self._score, ScoreRequest(pairs, latest, stop))
+        except BaseException as error:
+            self._run_apart(picks, stop, error)
+            return
+        with self._lock:
+            self._counts.add_batch(len(pairs), tokens, time.monotonic() - started, self._batch_tokens)
+        offset = 0
+        for job, span in picks:
+            self._deliver(job, span, part_of(batch, range(offset, offset + len(span))))
+            offset += len(span)
+
+    def _run_apart(self, picks: list[Pick], stop: threading.Event, error: BaseException) -> None:
+        """The batch failed: find out whose fault it was, unless it cannot lie in a request."""
+        shared = isinstance(error, RerankitError) and (error.retryable or isinstance(error, DeadlineExceededError))
+        if len(picks) == 1 or shared:
+            for job, _ in picks:
+                self._end(job, error)
+            return
+        for job, span in picks:
+            reason = job.stop_reason()
+            if reason is not None:
+                self._end(job, reason)
+                continue
+            with self._lock:
+                self._counts.reruns += 1
+            pairs = [job.request.pairs[position] for position in span]
+            try:
+                own_request = ScoreRequest(pairs, job.request.deadline, job.request.cancelled or stop)
+                batch = job.context.copy().run(self._score, own_request)
+            except BaseException as own:
+                self._end(job, own)
+            else:
+                self._deliver(job, span, batch)
+
+    def _score(self, request: ScoreRequest) -> ScoreBatch:
+        return checked_batch(self._inner.score_pairs(request), len(request.pairs), self._inner.label)
+
+    def _deliver(self, job: Job, span: range, batch: ScoreBatch) -> None:
+        with self._lock:
+            if job.future.done():
+                return
+            job.running -= 1
+            job.parts.append((span, batch))
+            if job.waiting or job.running:
+                return
+        try:
+            whole = self._whole(job)
+        except BaseException as error:
+            self._end(job, error)
+        else:
+            job.finish(whole)
+
+    def _whole(self, job: Job) -> ScoreBatch:
+        first = job.parts[0][1]
+        if len(job.parts) == 1:
+            return first
+        if all(same_source(first, batch) for _, batch in job.parts):
+            return merge(job.parts, len(job.counts))
+        # A fallback took over between two batches: scores of two models never mix, so the request is scored anew.
+        return self._score(job.request)
+
+    def _end(self, job: Job, error: BaseException) -> None:
+        with self._lock:
+            self._queue.remove(job)
+            job.fail(error, self._inner.label)
