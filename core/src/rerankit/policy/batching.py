@@ -26,7 +26,7 @@ class BatchingReranker(Wrapper):
     ::
 
         BatchingReranker(inner, *, max_batch_tokens=8192, max_batch_documents=None,
-                         max_queue_tokens=1_000_000, workers=None)
+                         max_queue_tokens=1_000_000, refuse_late=False, workers=None)
         .score_pairs(request), .ascore_pairs(request), get_scores, rerank and their asynchronous twins
         .figures() -> BatchingFigures        for metrics
         .drain(timeout=None) -> bool         accept nothing more, wait until all that was accepted is done
@@ -38,6 +38,8 @@ class BatchingReranker(Wrapper):
 
     * The queue is bounded: beyond ``max_queue_tokens`` a request gets ``OverloadedError`` with ``retry_after``,
       estimated from the speed so far.
+    * With ``refuse_late`` it gets the same when by that speed it would miss its deadline because of those before it:
+      at once, or when the time has come to begin it and has been used up by others.
     * Cancelling an asynchronous caller, setting ``request.cancelled`` or reaching ``request.deadline`` takes the
       request out of the queue. A batch that nobody waits for any more is told to stop.
     * A batch that fails for a reason that may lie in a request (any error but a retryable one) is scored again,
@@ -49,6 +51,7 @@ class BatchingReranker(Wrapper):
         max_batch_tokens: token budget of a batch; the backend's own limits are kept besides.
         max_batch_documents: pairs in a batch at most.
         max_queue_tokens: tokens that may wait.
+        refuse_late: refuse a request whose deadline would pass because of those before it, as ``OverloadedError``.
         workers: batches in flight at once; by default the backend's ``max_concurrency``.
     """
 
@@ -59,6 +62,7 @@ class BatchingReranker(Wrapper):
         max_batch_tokens: int = 8192,
         max_batch_documents: int | None = None,
         max_queue_tokens: int = 1_000_000,
+        refuse_late: bool = False,
         workers: int | None = None,
     ) -> None:
         # A batch may be over the backend's limits where each request was not.
@@ -67,6 +71,7 @@ class BatchingReranker(Wrapper):
         self._batch_tokens = max_batch_tokens
         self._batch_documents = max_batch_documents
         self._queue_tokens = max_queue_tokens
+        self._refuse_late = refuse_late
         self._workers = self._new_workers(accepting=True)
         _instances.add(self)
 
@@ -74,7 +79,7 @@ class BatchingReranker(Wrapper):
         """Wait for a place in the batches, and for the scores.
 
         Raises:
-            OverloadedError: the queue is full; has ``retry_after``.
+            OverloadedError: the queue is full, or the answer would be late; has ``retry_after``.
             InputError: the request alone is larger than the queue.
             DeadlineExceededError, ScoringCancelledError: nobody wants the answer any more.
             UnavailableError: closed, or closing.
@@ -138,7 +143,14 @@ class BatchingReranker(Wrapper):
             max_tokens=self._queue_tokens,
             whole=self.inner.capabilities.listwise,
         )
-        return BatchWorkers(self.inner, queue, limit=self._limit, batch_tokens=self._batch_tokens, accepting=accepting)
+        return BatchWorkers(
+            self.inner,
+            queue,
+            limit=self._limit,
+            batch_tokens=self._batch_tokens,
+            refuse_late=self._refuse_late,
+            accepting=accepting,
+        )
 
     def _submitted(self, request: ScoreRequest, counts: Sequence[int]) -> Job:
         request.raise_if_stopped()

@@ -24,6 +24,7 @@ class Job:
     counts: Sequence[int]
     future: Future[ScoreBatch] = field(default_factory=Future)
     taken: int = 0
+    tokens_left: int = field(init=False)
     running: int = 0
     abandoned: bool = False
     parts: list[Part] = field(default_factory=list)
@@ -32,6 +33,7 @@ class Job:
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
     def __post_init__(self) -> None:
+        self.tokens_left = sum(self.counts)
         # A running future cannot be cancelled: only the worker ends it, and never finds it ended already.
         self.future.set_running_or_notify_cancel()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from rerankit.errors import InputError, OverloadedError, RerankitError
@@ -31,6 +32,7 @@ class FairQueue:
         self._batch_documents = batch_documents
         self._max_tokens = max_tokens
         self._whole = whole
+        self._turn = max(1, batch_tokens // 4)
         self._jobs: deque[Job] = deque()
         self.tokens = 0
 
@@ -52,7 +54,7 @@ class FairQueue:
             OverloadedError: too many tokens wait already; come back after ``retry_after`` seconds.
             InputError: the request alone is larger than the queue, so that it would never be taken.
         """
-        tokens = sum(job.counts)
+        tokens = job.tokens_left
         if tokens > self._max_tokens:
             raise InputError(
                 f"the request has {tokens} tokens, and the queue holds {self._max_tokens}",
@@ -68,11 +70,24 @@ class FairQueue:
         self.tokens += tokens
         self._jobs.append(job)
 
+    def ahead_of(self, job: Job) -> int:
+        """Tokens that wait now and are taken before the last pair of ``job``, which comes now."""
+        if self._whole:
+            return self.tokens
+        turns = math.ceil(job.tokens_left / self._turn)
+        ahead = sum(min(other.tokens_left, turns * self._turn) for other in self._jobs)
+        # Those that come later have turns before its last one, too: as many as now, if it goes on like this.
+        return ahead if turns <= 1 else min(2 * ahead, self._max_tokens)
+
+    def not_begun(self) -> list[Job]:
+        """Those of which no batch has taken anything."""
+        return [job for job in self._jobs if not job.taken]
+
     def remove(self, job: Job) -> None:
         """Forget ``job``, wherever it is."""
         if job in self._jobs:
             self._jobs.remove(job)
-            self.tokens -= sum(job.counts[job.taken :])
+            self.tokens -= job.tokens_left
 
     def stopped(self) -> list[tuple[Job, RerankitError]]:
         """Take out the jobs that nobody wants any more, with the reason."""
@@ -94,10 +109,9 @@ class FairQueue:
             return [self._take_from(self._jobs[0], len(self._jobs[0].counts))] if self._jobs else []
         room, places = self._batch_tokens, self._batch_documents
         picks: dict[Job, range] = {}
-        turn = max(1, self._batch_tokens // 4)
         while self._jobs and (places is None or places > 0):
             job = self._jobs[0]
-            fitting = _fitting(job, min(turn, room), room, places, first=not picks)
+            fitting = _fitting(job, min(self._turn, room), room, places, first=not picks)
             if not fitting:
                 break
             before = self.tokens
@@ -116,7 +130,9 @@ class FairQueue:
     def _take_from(self, job: Job, count: int) -> Pick:
         span = range(job.taken, job.taken + count)
         job.taken = span.stop
-        self.tokens -= sum(job.counts[span.start : span.stop])
+        tokens = sum(job.counts[span.start : span.stop])
+        job.tokens_left -= tokens
+        self.tokens -= tokens
         if not job.waiting:
             self._jobs.remove(job)
         return job, span

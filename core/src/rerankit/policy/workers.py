@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass, field
 
 from rerankit.errors import BackendError, DeadlineExceededError, RerankitError, UnavailableError
+from rerankit.policy.admission import too_late_to_begin, too_late_to_wait
 from rerankit.policy.figures import BatchingCounts, BatchingFigures
 from rerankit.policy.job import Job
 from rerankit.policy.merge import merge, part_of, same_source
@@ -19,6 +21,23 @@ _IDLE_S = 10.0
 """A worker without work ends after this time, so that a reranker nobody closed leaves no thread behind."""
 
 
+@dataclass(eq=False, slots=True)
+class _Batch:
+    """What is scored together; ``stop`` tells the backend that nobody waits for it any more."""
+
+    picks: list[Pick]
+    stop: threading.Event = field(default_factory=threading.Event)
+    started_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def tokens(self) -> int:
+        return sum(sum(job.counts[span.start : span.stop]) for job, span in self.picks)
+
+    @property
+    def abandoned(self) -> bool:
+        return all(job.abandoned for job, _ in self.picks)
+
+
 class BatchWorkers:
     """The state of one process; a forked child begins with its own.
 
@@ -27,17 +46,26 @@ class BatchWorkers:
         queue: what waits; belongs to the workers from now on.
         limit: batches in flight at once, each in a thread.
         batch_tokens: tokens of a full batch.
+        refuse_late: see ``rerankit.policy.admission``.
         accepting: take requests.
     """
 
     def __init__(
-        self, inner: PairReranker, queue: FairQueue, *, limit: int, batch_tokens: int, accepting: bool
+        self,
+        inner: PairReranker,
+        queue: FairQueue,
+        *,
+        limit: int,
+        batch_tokens: int,
+        refuse_late: bool,
+        accepting: bool,
     ) -> None:
         self.accepting = accepting
         self._inner = inner
         self._queue = queue
         self._limit = limit
         self._batch_tokens = batch_tokens
+        self._refuse_late = refuse_late
         self._lock = threading.RLock()
         # Two conditions on one lock: idle workers wait for work, and who drains waits for its end. On one they would
         # wake each other for ever.
@@ -45,7 +73,7 @@ class BatchWorkers:
         self._finished = threading.Condition(self._lock)
         self._threads: set[threading.Thread] = set()
         self._idle = 0
-        self._running: dict[threading.Event, list[Job]] = {}
+        self._running: set[_Batch] = set()
         self._counts = BatchingCounts()
 
     # --- for callers ---------------------------------------------------------------------------------
@@ -55,12 +83,14 @@ class BatchWorkers:
 
         Raises:
             UnavailableError: no more requests are taken.
-            OverloadedError, InputError: as ``FairQueue.put``.
+            OverloadedError: the queue is full, or the job would be late.
+            InputError: it is larger than the queue.
         """
         with self._lock:
             if not self.accepting:
                 raise self._closed()
             try:
+                self._refuse_if_late(job)
                 self._queue.put(job, self._wait_estimate())
             except BackendError:
                 self._counts.refused += 1
@@ -76,16 +106,15 @@ class BatchWorkers:
             job.abandoned = True
             self._queue.remove(job)
             self._counts.dropped += 1
-            for stop, jobs in self._running.items():
-                if all(other.abandoned for other in jobs):
-                    stop.set()
+            for batch in self._running:
+                if batch.abandoned:
+                    batch.stop.set()
             self._finished.notify_all()
 
     def figures(self) -> BatchingFigures:
         """Of this moment."""
         with self._lock:
             counts = self._counts
-            speed = counts.tokens_per_second
             return BatchingFigures(
                 queued_requests=len(self._queue),
                 queued_documents=self._queue.documents,
@@ -95,7 +124,7 @@ class BatchWorkers:
                 documents=counts.documents,
                 tokens=counts.tokens,
                 batch_fill=counts.fill / counts.batches if counts.batches else None,
-                tokens_per_second=None if speed is None else speed * self._limit,
+                tokens_per_second=self._speed(),
                 accepted=counts.accepted,
                 refused=counts.refused,
                 dropped=counts.dropped,
@@ -128,9 +157,35 @@ class BatchWorkers:
             thread.start()
             self._threads.add(thread)
 
-    def _wait_estimate(self) -> float:
+    def _speed(self) -> float | None:
+        """Tokens a second, of all workers together; ``None`` before the first batch."""
         speed = self._counts.tokens_per_second
-        return 1.0 if speed is None else max(0.1, self._queue.tokens / speed / self._limit)
+        return None if speed is None else speed * self._limit
+
+    def _wait_estimate(self) -> float:
+        speed = self._speed()
+        return 1.0 if speed is None else max(0.1, self._queue.tokens / speed)
+
+    def _refuse_if_late(self, job: Job) -> None:
+        speed = self._speed()
+        if not self._refuse_late or speed is None:
+            return
+        now = time.monotonic()
+        each = speed / self._limit
+        running = sum(max(0.0, batch.tokens - each * (now - batch.started_at)) for batch in self._running)
+        late = too_late_to_wait(job, self._queue.ahead_of(job) + round(running), speed, self._inner.label)
+        if late is not None:
+            raise late
+
+    def _refuse_hopeless(self) -> None:
+        speed = self._speed()
+        if not self._refuse_late or speed is None:
+            return
+        for job in self._queue.not_begun():
+            late = too_late_to_begin(job, self._queue.tokens - job.tokens_left, speed, self._inner.label)
+            if late is not None:
+                self._counts.refused += 1
+                self._end(job, late)
 
     def _closed(self) -> UnavailableError:
         label = self._inner.label
@@ -140,31 +195,31 @@ class BatchWorkers:
 
     def _work(self) -> None:
         while (batch := self._next()) is not None:
-            picks, stop = batch
             try:
-                self._run(picks, stop)
+                self._run(batch)
             finally:
                 with self._lock:
-                    del self._running[stop]
+                    self._running.remove(batch)
                     self._finished.notify_all()
 
-    def _next(self) -> tuple[list[Pick], threading.Event] | None:
+    def _next(self) -> _Batch | None:
         """Wait for a batch to run; ``None`` when this worker is not needed any more."""
         with self._lock:
             while True:
                 for job, reason in self._queue.stopped():
                     self._counts.dropped += 1
                     job.fail(reason, self._inner.label)
+                self._refuse_hopeless()
                 picks = self._queue.take()
                 if picks:
-                    stop = threading.Event()
-                    self._running[stop] = [job for job, _ in picks]
+                    batch = _Batch(picks)
+                    self._running.add(batch)
                     for job, _ in picks:
                         job.running += 1
-                        job.started_at = job.started_at or time.monotonic()
+                        job.started_at = job.started_at or batch.started_at
                     if self._queue:
                         self._wake_one()
-                    return picks, stop
+                    return batch
                 self._finished.notify_all()
                 self._idle += 1
                 awake = self.accepting and self._arrived.wait(_IDLE_S)
@@ -173,35 +228,35 @@ class BatchWorkers:
                     self._threads.discard(threading.current_thread())
                     return None
 
-    def _run(self, picks: list[Pick], stop: threading.Event) -> None:
+    def _run(self, batch: _Batch) -> None:
         """Score one batch and give every request its part."""
+        picks = batch.picks
         pairs = [job.request.pairs[position] for job, span in picks for position in span]
-        tokens = sum(sum(job.counts[span.start : span.stop]) for job, span in picks)
         deadlines = [job.request.deadline for job, _ in picks]
         latest = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None)
-        started = time.monotonic()
         try:
             # Several callers' work runs in one of their contexts: the first one's, as its copy.
             context = picks[0][0].context.copy()
-            batch = context.run(self._score, ScoreRequest(pairs, latest, stop))
+            scored = context.run(self._score, ScoreRequest(pairs, latest, batch.stop))
         except BaseException as error:
-            self._run_apart(picks, stop, error)
+            self._run_apart(batch, error)
             return
+        seconds = time.monotonic() - batch.started_at
         with self._lock:
-            self._counts.add_batch(len(pairs), tokens, time.monotonic() - started, self._batch_tokens)
+            self._counts.add_batch(len(pairs), batch.tokens, seconds, self._batch_tokens)
         offset = 0
         for job, span in picks:
-            self._deliver(job, span, part_of(batch, range(offset, offset + len(span))))
+            self._deliver(job, span, part_of(scored, range(offset, offset + len(span))))
             offset += len(span)
 
-    def _run_apart(self, picks: list[Pick], stop: threading.Event, error: BaseException) -> None:
+    def _run_apart(self, batch: _Batch, error: BaseException) -> None:
         """The batch failed: find out whose fault it was, unless it cannot lie in a request."""
         shared = isinstance(error, RerankitError) and (error.retryable or isinstance(error, DeadlineExceededError))
-        if len(picks) == 1 or shared:
-            for job, _ in picks:
+        if len(batch.picks) == 1 or shared:
+            for job, _ in batch.picks:
                 self._end(job, error)
             return
-        for job, span in picks:
+        for job, span in batch.picks:
             reason = job.stop_reason()
             if reason is not None:
                 self._end(job, reason)
@@ -210,12 +265,12 @@ class BatchWorkers:
                 self._counts.reruns += 1
             pairs = [job.request.pairs[position] for position in span]
             try:
-                own_request = ScoreRequest(pairs, job.request.deadline, job.request.cancelled or stop)
-                batch = job.context.copy().run(self._score, own_request)
+                own_request = ScoreRequest(pairs, job.request.deadline, job.request.cancelled or batch.stop)
+                scored = job.context.copy().run(self._score, own_request)
             except BaseException as own:
                 self._end(job, own)
             else:
-                self._deliver(job, span, batch)
+                self._deliver(job, span, scored)
 
     def _score(self, request: ScoreRequest) -> ScoreBatch:
         return checked_batch(self._inner.score_pairs(request), len(request.pairs), self._inner.label)
