@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
 
 from rerankit.errors import BackendError, DeadlineExceededError, RerankitError, UnavailableError
 from rerankit.policy.admission import too_late_to_begin, too_late_to_wait
 from rerankit.policy.figures import BatchingCounts, BatchingFigures
 from rerankit.policy.job import Job
-from rerankit.policy.merge import merge, part_of, same_source
-from rerankit.policy.queue import FairQueue, Pick
+from rerankit.policy.merge import merge, same_source
+from rerankit.policy.queue import FairQueue
+from rerankit.policy.shared import SharedBatch
 from rerankit.reranker import PairReranker
 from rerankit.scoring import ScoreBatch, ScoreRequest, checked_batch
 
@@ -19,23 +19,6 @@ __all__ = ["BatchWorkers"]
 
 _IDLE_S = 10.0
 """A worker without work ends after this time, so that a reranker nobody closed leaves no thread behind."""
-
-
-@dataclass(eq=False, slots=True)
-class _Batch:
-    """What is scored together; ``stop`` tells the backend that nobody waits for it any more."""
-
-    picks: list[Pick]
-    stop: threading.Event = field(default_factory=threading.Event)
-    started_at: float = field(default_factory=time.monotonic)
-
-    @property
-    def tokens(self) -> int:
-        return sum(sum(job.counts[span.start : span.stop]) for job, span in self.picks)
-
-    @property
-    def abandoned(self) -> bool:
-        return all(job.abandoned for job, _ in self.picks)
 
 
 class BatchWorkers:
@@ -73,7 +56,7 @@ class BatchWorkers:
         self._finished = threading.Condition(self._lock)
         self._threads: set[threading.Thread] = set()
         self._idle = 0
-        self._running: set[_Batch] = set()
+        self._running: set[SharedBatch] = set()
         self._counts = BatchingCounts()
 
     # --- for callers ---------------------------------------------------------------------------------
@@ -202,7 +185,7 @@ class BatchWorkers:
                     self._running.remove(batch)
                     self._finished.notify_all()
 
-    def _next(self) -> _Batch | None:
+    def _next(self) -> SharedBatch | None:
         """Wait for a batch to run; ``None`` when this worker is not needed any more."""
         with self._lock:
             while True:
@@ -212,7 +195,7 @@ class BatchWorkers:
                 self._refuse_hopeless()
                 picks = self._queue.take()
                 if picks:
-                    batch = _Batch(picks)
+                    batch = SharedBatch(picks)
                     self._running.add(batch)
                     for job, _ in picks:
                         job.running += 1
@@ -228,28 +211,20 @@ class BatchWorkers:
                     self._threads.discard(threading.current_thread())
                     return None
 
-    def _run(self, batch: _Batch) -> None:
+    def _run(self, batch: SharedBatch) -> None:
         """Score one batch and give every request its part."""
-        picks = batch.picks
-        pairs = [job.request.pairs[position] for job, span in picks for position in span]
-        deadlines = [job.request.deadline for job, _ in picks]
-        latest = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None)
         try:
-            # Several callers' work runs in one of their contexts: the first one's, as its copy.
-            context = picks[0][0].context.copy()
-            scored = context.run(self._score, ScoreRequest(pairs, latest, batch.stop))
+            scored = batch.context.run(self._score, batch.request())
         except BaseException as error:
             self._run_apart(batch, error)
             return
         seconds = time.monotonic() - batch.started_at
         with self._lock:
-            self._counts.add_batch(len(pairs), batch.tokens, seconds, self._batch_tokens)
-        offset = 0
-        for job, span in picks:
-            self._deliver(job, span, part_of(scored, range(offset, offset + len(span))))
-            offset += len(span)
+            self._counts.add_batch(len(scored.scores), batch.tokens, seconds, self._batch_tokens)
+        for job, span, part in batch.parts(scored):
+            self._deliver(job, span, part)
 
-    def _run_apart(self, batch: _Batch, error: BaseException) -> None:
+    def _run_apart(self, batch: SharedBatch, error: BaseException) -> None:
         """The batch failed: find out whose fault it was, unless it cannot lie in a request."""
         shared = isinstance(error, RerankitError) and (error.retryable or isinstance(error, DeadlineExceededError))
         if len(batch.picks) == 1 or shared:
