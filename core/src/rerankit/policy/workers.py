@@ -97,21 +97,13 @@ class BatchWorkers:
     def figures(self) -> BatchingFigures:
         """Of this moment."""
         with self._lock:
-            counts = self._counts
-            return BatchingFigures(
-                queued_requests=len(self._queue),
-                queued_documents=self._queue.documents,
-                queued_tokens=self._queue.tokens,
-                running_batches=len(self._running),
-                batches=counts.batches,
-                documents=counts.documents,
-                tokens=counts.tokens,
-                batch_fill=counts.fill / counts.batches if counts.batches else None,
-                tokens_per_second=self._speed(),
-                accepted=counts.accepted,
-                refused=counts.refused,
-                dropped=counts.dropped,
-                reruns=counts.reruns,
+            queue = self._queue
+            return self._counts.figures(
+                requests=len(queue),
+                documents=queue.documents,
+                tokens=queue.tokens,
+                running=len(self._running),
+                workers=self._limit,
             )
 
     def drain(self, timeout: float | None) -> bool:
