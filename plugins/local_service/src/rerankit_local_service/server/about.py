@@ -84,7 +84,7 @@ def _info(service: RerankService) -> dict[str, Any]:
     return {
         "model_id": default.label,
         "model_sha": default.revision,
-        "model_dtype": "unknown",
+        "model_dtype": default.facts.get("dtype", "unknown"),
         "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
         "max_concurrent_requests": 512,
         "max_input_length": settings.max_document_characters,
