@@ -27,7 +27,7 @@ from rerankit.errors import (
     ScoringCancelledError,
     UnavailableError,
 )
-from rerankit.policy.admission import too_late_to_begin, too_late_to_wait
+from rerankit.policy.admission import tokens_in_time, too_late_to_begin, too_late_to_wait
 from rerankit.policy.batching import BatchingReranker
 from rerankit.policy.job import Job
 from rerankit.policy.queue import FairQueue, Pick
@@ -258,6 +258,18 @@ class TestAdmission:
         assert too_late_to_wait(job, 10**9, 1.0, "s") is None
         assert too_late_to_begin(job, 10**9, 1.0, "s") is None
 
+    def test_a_batch_is_as_large_as_the_most_urgent_in_it_has_time_for(self) -> None:
+        """Eight tenths of what is left; those that a full batch would not reach do not count."""
+        queue = FairQueue(batch_tokens=400, batch_documents=None, max_tokens=10_000, whole=False)
+        for seconds in (60.0, 2.0, 60.0, 60.0, 0.5):
+            job = self.job(100, seconds)
+            queue.put(job, 1.0)
+        most = tokens_in_time(queue.least_time(), 100.0)
+        assert most is not None
+        assert 150 <= most <= 160
+        assert [len(span) for _, span in queue.take(most)] == [1]
+        assert tokens_in_time(None, 100.0) is None
+
     def test_what_is_ahead(self) -> None:
         """Of each other request as many turns as the new one needs, those of later ones too if it needs several."""
         queue = FairQueue(batch_tokens=400, batch_documents=None, max_tokens=10_000, whole=False)
@@ -431,9 +443,9 @@ def test_idle_workers_sleep(pool: ThreadPoolExecutor, monkeypatch: pytest.Monkey
     """Several workers without work do not wake each other: an idle service costs no processor."""
     looks, take = [], FairQueue.take
 
-    def counted(self: FairQueue) -> list[Pick]:
+    def counted(self: FairQueue, most: int | None = None) -> list[Pick]:
         looks.append(self)
-        return take(self)
+        return take(self, most)
 
     monkeypatch.setattr(FairQueue, "take", counted)
     backend = Gated()

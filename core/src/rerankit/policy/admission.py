@@ -8,10 +8,12 @@ from __future__ import annotations
 from rerankit.errors import OverloadedError
 from rerankit.policy.job import Job
 
-__all__ = ["too_late_to_begin", "too_late_to_wait"]
+__all__ = ["tokens_in_time", "too_late_to_begin", "too_late_to_wait"]
 
 _MOST_OF_THE_TIME = 0.7
 """What may be planned of a caller's time. A queue that is filled to the last moment makes everybody late."""
+_MOST_OF_WHAT_IS_LEFT = 0.8
+"""The same of a batch: no request's scores come before those of all it shares one with."""
 
 
 def too_late_to_wait(job: Job, ahead: int, speed: float, service: str) -> OverloadedError | None:
@@ -44,6 +46,11 @@ def too_late_to_begin(job: Job, others: int, speed: float, service: str) -> Over
     if _seconds(job, speed) is None or (job.request.remaining() or 0.0) >= job.tokens_left / speed:
         return None
     return _overloaded("those before this request took longer than expected", service, others / speed)
+
+
+def tokens_in_time(least: float | None, speed: float) -> int | None:
+    """How large a batch may be whose most urgent request has ``least`` seconds left; ``None``: as large as any."""
+    return None if least is None else int(least * _MOST_OF_WHAT_IS_LEFT * speed)
 
 
 def _seconds(job: Job, speed: float) -> float | None:

@@ -103,11 +103,24 @@ class FairQueue:
         self.tokens = 0
         return jobs
 
-    def take(self) -> list[Pick]:
-        """The next batch; empty if nothing waits."""
+    def least_time(self) -> float | None:
+        """Seconds that the most urgent request has left of those a full batch may take from; ``None`` for no hurry."""
+        least, tokens = None, 0
+        for job in self._jobs:
+            remaining = job.request.remaining()
+            if remaining is not None and (least is None or remaining < least):
+                least = remaining
+            tokens += min(job.tokens_left, self._turn)
+            if tokens >= self._batch_tokens:
+                break
+        return least
+
+    def take(self, most: int | None = None) -> list[Pick]:
+        """The next batch; empty if nothing waits. Of ``most`` tokens if it is to be smaller, but a turn at least."""
         if self._whole:
             return [self._take_from(self._jobs[0], len(self._jobs[0].counts))] if self._jobs else []
-        room, places = self._batch_tokens, self._batch_documents
+        room = self._batch_tokens if most is None else min(max(most, self._turn), self._batch_tokens)
+        places = self._batch_documents
         picks: dict[Job, range] = {}
         while self._jobs and (places is None or places > 0):
             job = self._jobs[0]

@@ -6,7 +6,7 @@ import threading
 import time
 
 from rerankit.errors import BackendError, DeadlineExceededError, RerankitError, UnavailableError
-from rerankit.policy.admission import too_late_to_begin, too_late_to_wait
+from rerankit.policy.admission import tokens_in_time, too_late_to_begin, too_late_to_wait
 from rerankit.policy.figures import BatchingCounts, BatchingFigures
 from rerankit.policy.job import Job
 from rerankit.policy.merge import merge, same_source
@@ -152,15 +152,17 @@ class BatchWorkers:
         if late is not None:
             raise late
 
-    def _refuse_hopeless(self) -> None:
+    def _refuse_hopeless(self) -> int | None:
+        """Before a batch is taken; how large it may be, so that those in it are in time."""
         speed = self._speed()
         if not self._refuse_late or speed is None:
-            return
+            return None
         for job in self._queue.not_begun():
             late = too_late_to_begin(job, self._queue.tokens - job.tokens_left, speed, self._inner.label)
             if late is not None:
                 self._counts.refused += 1
                 self._end(job, late)
+        return tokens_in_time(self._queue.least_time(), speed / self._limit)
 
     def _closed(self) -> UnavailableError:
         label = self._inner.label
@@ -184,8 +186,7 @@ class BatchWorkers:
                 for job, reason in self._queue.stopped():
                     self._counts.dropped += 1
                     job.fail(reason, self._inner.label)
-                self._refuse_hopeless()
-                picks = self._queue.take()
+                picks = self._queue.take(self._refuse_hopeless())
                 if picks:
                     batch = SharedBatch(picks)
                     self._running.add(batch)
