@@ -10,9 +10,9 @@ from rerankit.policy.job import Job
 
 __all__ = ["tokens_in_time", "too_late_to_begin", "too_late_to_wait"]
 
-_MOST_OF_THE_TIME = 0.7
-"""What may be planned of a caller's time. A queue that is filled to the last moment makes everybody late."""
-_MOST_OF_WHAT_IS_LEFT = 0.8
+_PLANNED = 0.5
+"""What may be planned of a caller's time. The rest is for a machine that gets slower, and for the batch it shares."""
+_PLANNED_OF_THE_REST = 0.7
 """The same of a batch: no request's scores come before those of all it shares one with."""
 
 
@@ -28,7 +28,7 @@ def too_late_to_wait(job: Job, ahead: int, speed: float, service: str) -> Overlo
     seconds = _seconds(job, speed)
     if seconds is None or not ahead:
         return None
-    late = (ahead + job.tokens_left) / speed - seconds * _MOST_OF_THE_TIME
+    late = (ahead + job.tokens_left) / speed - seconds * _PLANNED
     return _overloaded(f"about {ahead} tokens come before this request", service, late) if late > 0 else None
 
 
@@ -50,7 +50,7 @@ def too_late_to_begin(job: Job, others: int, speed: float, service: str) -> Over
 
 def tokens_in_time(least: float | None, speed: float) -> int | None:
     """How large a batch may be whose most urgent request has ``least`` seconds left; ``None``: as large as any."""
-    return None if least is None else int(least * _MOST_OF_WHAT_IS_LEFT * speed)
+    return None if least is None else int(least * _PLANNED_OF_THE_REST * speed)
 
 
 def _seconds(job: Job, speed: float) -> float | None:

@@ -147,7 +147,8 @@ class BatchWorkers:
             return
         now = time.monotonic()
         each = speed / self._limit
-        running = sum(max(0.0, batch.tokens - each * (now - batch.started_at)) for batch in self._running)
+        # A batch that takes longer than expected is as likely as not to take as long again.
+        running = sum(max(b.tokens / 2, b.tokens - each * (now - b.started_at)) for b in self._running)
         late = too_late_to_wait(job, self._queue.ahead_of(job) + round(running), speed, self._inner.label)
         if late is not None:
             raise late
