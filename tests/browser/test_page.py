@@ -118,6 +118,15 @@ def test_files_of_documents(page: Any, tmp_path: Path, name: str, content: str, 
     assert len(rerank(page)) == count
 
 
+def test_a_model_that_was_dropped_is_shown_to_be_back(browser: Any, served: Served) -> None:
+    """Its state is looked at again when it has answered."""
+    assert served.http.delete("/models/mini").json()["unloaded"]
+    browser.get(served.url)
+    until(browser, lambda: text(browser, "state") == "mini unloaded")
+    rerank(browser)
+    until(browser, lambda: text(browser, "state") == "mini ready")
+
+
 def test_a_dropped_file(page: Any) -> None:
     """Anywhere on the page."""
     page.execute_script(

@@ -183,6 +183,12 @@ class PairReranker(AbstractReranker):
             cancelled.set()
             raise
 
+    async def aprepare(self) -> None:
+        """Learn what ``capabilities`` and ``fingerprint`` tell, where that means asking somebody.
+
+        The policy awaits it before an asynchronous call reads them: a property could only block the event loop.
+        """
+
     def token_counts(self, pairs: Sequence[Pair]) -> list[int]:
         """Tokens each pair will cost. The core has no tokenizer: by default a quarter of the characters."""
         return [(len(query) + len(document)) // 4 + 1 for query, document in pairs]

@@ -303,8 +303,10 @@ def test_prometheus_reads_the_queue_when_it_is_asked() -> None:
 @pytest.fixture(scope="module")
 def provider() -> TracerProvider:
     """The SDK, as an application sets it up; once a process, by its rules."""
-    provider = TracerProvider()
-    trace.set_tracer_provider(provider)
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        trace.set_tracer_provider(TracerProvider())
+    provider = trace.get_tracer_provider()
+    assert isinstance(provider, TracerProvider)
     return provider
 
 

@@ -27,8 +27,10 @@ from rerankit.errors import (
     ScoringCancelledError,
     UnavailableError,
 )
+from rerankit.policy.admission import tokens_in_time, too_late_to_begin, too_late_to_wait
 from rerankit.policy.batching import BatchingReranker
-from rerankit.policy.queue import FairQueue, Job, Pick
+from rerankit.policy.job import Job
+from rerankit.policy.queue import FairQueue, Pick
 from rerankit.scoring import Pair
 from rerankit.testing import FakeReranker
 
@@ -189,6 +191,92 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(pool: ThreadPoolExecuto
         backend.gate.set()
         assert (running.result(), waiting.result()) == (numbers(texts(0, 5)), numbers(texts(10, 10)))
         assert reranker.figures().refused == 1
+
+
+def test_what_would_be_late_is_refused_at_once(pool: ThreadPoolExecutor) -> None:
+    """By the speed so far, if asked for; who has the time, or has no deadline, waits."""
+    backend = Gated()
+    with BatchingReranker(backend, max_batch_tokens=50, refuse_late=True, workers=1) as reranker:
+        first = pool.submit(reranker.get_scores, "q", texts(0, 5))
+        backend.entered.acquire()
+        time.sleep(0.2)  # 50 tokens in 0.2 seconds or more: at most 250 a second
+        backend.gate.set()
+        first.result()
+        backend.gate.clear()
+        asked = [texts(100 * n, 25) for n in range(1, 5)]
+        waiting = [pool.submit(reranker.get_scores, "q", documents) for documents in asked]
+        backend.entered.acquire()
+        queued(reranker, 4)
+        hurried = ScoreRequest([("q", d) for d in texts(0, 6)], deadline=time.monotonic() + 2)
+        with pytest.raises(OverloadedError, match="would be late") as refused:
+            reranker.score_pairs(hurried)
+        assert refused.value.retry_after
+        patient = pool.submit(reranker.score_pairs, ScoreRequest([("q", "7")], deadline=time.monotonic() + 600))
+        queued(reranker, 5)
+        backend.gate.set()
+        assert [call.result() for call in waiting] == [numbers(documents) for documents in asked]
+        assert patient.result().scores == [7.0]
+        assert reranker.figures().refused == 1
+
+
+class TestAdmission:
+    """Refused is only what others would make late; at 100 tokens a second."""
+
+    @staticmethod
+    def job(tokens: int, seconds: float, waited: float = 0.0) -> Job:
+        now = time.monotonic()
+        request = ScoreRequest([("q", "d")], deadline=now - waited + seconds)
+        return Job(request, [tokens], queued_at=now - waited)
+
+    @pytest.mark.parametrize(
+        ("tokens", "ahead", "seconds", "refused"),
+        [
+            (100, 0, 1.1, False),  # nobody is before it
+            (100, 300, 10.0, False),  # 4 seconds of 10
+            (100, 500, 10.0, True),  # 6 of 10: too close
+            (100, 5000, 0.9, False),  # too much for its time without any others: a retry would not help
+        ],
+    )
+    def test_when_it_comes(self, tokens: int, ahead: int, seconds: float, refused: bool) -> None:
+        """Half of its time may be planned."""
+        error = too_late_to_wait(self.job(tokens, seconds), ahead, 100.0, "s")
+        assert (error is not None) is refused
+        assert error is None or error.retry_after == pytest.approx(1.0)
+
+    @pytest.mark.parametrize(
+        ("tokens", "waited", "refused"), [(100, 8.0, False), (100, 9.5, True), (2000, 9.5, False), (100, 11.0, True)]
+    )
+    def test_when_it_is_to_begin(self, tokens: int, waited: float, refused: bool) -> None:
+        """Of ten seconds too few are left; not where ten would not have been enough."""
+        error = too_late_to_begin(self.job(tokens, 10.0, waited), 300, 100.0, "s")
+        assert (error is not None) is refused
+        assert error is None or error.retry_after == pytest.approx(3.0)
+
+    def test_without_a_deadline_nothing_is_late(self) -> None:
+        """However much waits."""
+        job = Job(ScoreRequest([("q", "d")]), [10])
+        assert too_late_to_wait(job, 10**9, 1.0, "s") is None
+        assert too_late_to_begin(job, 10**9, 1.0, "s") is None
+
+    def test_a_batch_is_as_large_as_the_most_urgent_in_it_has_time_for(self) -> None:
+        """Seven tenths of what is left; those that a full batch would not reach do not count."""
+        queue = FairQueue(batch_tokens=400, batch_documents=None, max_tokens=10_000, whole=False)
+        for seconds in (60.0, 2.0, 60.0, 60.0, 0.5):
+            job = self.job(100, seconds)
+            queue.put(job, 1.0)
+        most = tokens_in_time(queue.least_time(), 100.0)
+        assert most is not None
+        assert 130 <= most <= 140
+        assert [len(span) for _, span in queue.take(most)] == [1]
+        assert tokens_in_time(None, 100.0) is None
+
+    def test_what_is_ahead(self) -> None:
+        """Of each other request as many turns as the new one needs, those of later ones too if it needs several."""
+        queue = FairQueue(batch_tokens=400, batch_documents=None, max_tokens=10_000, whole=False)
+        for count in (50, 1000):
+            queue.put(Job(ScoreRequest([("q", "d")] * (count // 10)), [10] * (count // 10)), 1.0)
+        assert queue.ahead_of(Job(ScoreRequest([("q", "d")]), [80])) == 50 + 100
+        assert queue.ahead_of(Job(ScoreRequest([("q", "d")] * 2), [100, 100])) == 2 * (50 + 200)
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), ProtocolError("NaN"), SystemExit(1)])
@@ -355,9 +443,9 @@ def test_idle_workers_sleep(pool: ThreadPoolExecutor, monkeypatch: pytest.Monkey
     """Several workers without work do not wake each other: an idle service costs no processor."""
     looks, take = [], FairQueue.take
 
-    def counted(self: FairQueue) -> list[Pick]:
+    def counted(self: FairQueue, most: int | None = None) -> list[Pick]:
         looks.append(self)
-        return take(self)
+        return take(self, most)
 
     monkeypatch.setattr(FairQueue, "take", counted)
     backend = Gated()

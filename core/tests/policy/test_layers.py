@@ -287,6 +287,41 @@ def test_a_backend_that_miscounts_its_tokens_is_told(call: Call, wrap: Callable[
     reranker.close()
 
 
+# --- a backend that has to ask what it can do -------------------------------------------------------
+
+
+class Asking(FakeReranker):
+    """A client that knows its server's limit once it has prepared itself; ``patience`` is how long that takes."""
+
+    def __init__(self, patience: float = 0.0) -> None:
+        super().__init__(number)
+        self.patience = patience
+
+    async def aprepare(self) -> None:
+        await asyncio.sleep(self.patience)
+        self.capabilities = Capabilities(ScoreKind.PROBABILITY, max_documents=3)
+
+
+@pytest.mark.parametrize(
+    "wrap", [SplitReranker, lambda b: SplitReranker(GuardReranker(b)), lambda b: PartialReranker(SplitReranker(b))]
+)
+async def test_an_asynchronous_call_lets_it_ask_first(wrap: Callable[[PairReranker], PairReranker]) -> None:
+    """Awaited, through whatever lies between, before the limits are read."""
+    backend = Asking()
+    await wrap(backend).ascore_pairs(ScoreRequest(pairs(range(7)), deadline=within(60)))
+    assert [len(request.pairs) for request in backend.requests] == [3, 3, 1]
+
+
+async def test_asking_does_not_outlast_the_deadline() -> None:
+    """The call goes on as far as it gets, and is late like any other."""
+    backend = Asking(patience=60.0)
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceededError):
+        await SplitReranker(GuardReranker(backend)).ascore_pairs(ScoreRequest(pairs([1]), deadline=within(0.05)))
+    assert time.monotonic() - started < 30
+    assert backend.requests == []
+
+
 # --- deadline --------------------------------------------------------------------------------------
 
 
@@ -305,10 +340,10 @@ def test_the_earlier_deadline_counts(call: Call) -> None:
 def test_at_the_deadline_the_top_is_scored_and_the_rest_is_not(call: Call) -> None:
     """First-stage order: a prefix has its scores, the tail has none, and the batch says it is partial."""
     limits = Capabilities(ScoreKind.LOGIT, max_concurrency=1)
-    partial = PartialReranker(GuardReranker(fake(delay=0.05, capabilities=limits)), 4)
-    request = ScoreRequest(pairs(range(100)), deadline=within(0.28))
+    partial = PartialReranker(GuardReranker(fake(delay=0.2, capabilities=limits)), 4)
+    request = ScoreRequest(pairs(range(100)), deadline=within(1.1))
     batch = call(partial, request)
-    assert time.monotonic() - (request.deadline or 0) < 0.2
+    assert time.monotonic() - (request.deadline or 0) < 0.8
     scored = next(place for place, score in enumerate(batch.scores) if score is None)
     assert batch.partial
     assert 4 <= scored <= 24

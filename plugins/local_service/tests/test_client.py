@@ -29,6 +29,7 @@ from rerankit.errors import (
     RerankTimeoutError,
     UnavailableError,
 )
+from rerankit.policy.split import SplitReranker
 from rerankit.testing import FakeReranker, RerankerConformance
 from rerankit_local_service import LocalServiceReranker
 from rerankit_local_service.testing import Served, serving
@@ -115,6 +116,32 @@ class TestCarriesAll:
             assert client.capabilities.max_concurrency > 1
             assert client.fingerprint == "knowing@7/bf16"
 
+    async def test_an_event_loop_is_never_held_up_by_the_first_look(self) -> None:
+        """Asked asynchronously, a service that is slow to introduce itself is awaited, by the policy's layers too."""
+        looked, go = threading.Event(), threading.Event()
+        looks: list[str] = []
+
+        class Slow(Elsewhere):
+            def do_GET(self) -> None:
+                looks.append(self.path)
+                looked.set()
+                assert go.wait(10)
+                super().do_GET()
+
+        limits = {"protocol": 1, "max_documents": 2, "max_characters": 100, "max_concurrency": 1, "instance": "x"}
+        model = {"name": "m", "names": ["m"], "service": "mini", "state": "ready", "model": "m", "listwise": False}
+        info = {"rerankit": limits | {"models": [model | {"score_kind": "probability"}]}}
+        scores = {"instance": "x", "scores": [0.5, 0.5]}
+        answers = {path: (200, "application/json", json.dumps(told)) for path, told in (("/info", info), ("*", scores))}
+        with elsewhere(answers, Slow) as url:
+            async with SplitReranker(LocalServiceReranker(url=url)) as reranker:
+                call = asyncio.create_task(reranker.aget_scores("q", list("abcd")))
+                await asyncio.to_thread(looked.wait, 10)
+                go.set()
+                assert await call == [0.5] * 4
+        # Had the look blocked this loop, it would have been given up, and another one would have been needed.
+        assert looks == ["/info"]
+
     def test_another_process_on_the_port_is_noticed(self, serve: Callable[..., Served]) -> None:
         """A service that came back with another model: nothing is cached under the old one's name."""
         with serving(lambda: FakeReranker(fingerprint="one")) as first:
@@ -151,9 +178,9 @@ class Elsewhere(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def elsewhere(answers: dict[str, tuple[int, str, str]]) -> Iterator[str]:
+def elsewhere(answers: dict[str, tuple[int, str, str]], kind: type[Elsewhere] | None = None) -> Iterator[str]:
     """A server that is not ours."""
-    handler = type("Handler", (Elsewhere,), {"answers": answers})
+    handler = type("Handler", (kind or Elsewhere,), {"answers": answers})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

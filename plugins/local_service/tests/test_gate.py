@@ -51,6 +51,10 @@ class TestKeys:
         assert "RERANKER_API_KEY" in answer.json()["message"]
         for path in ("/metrics", "/info", "/v1/models", "/models"):
             assert locked.http.get(path, headers=header).status_code == 401
+        assert locked.http.delete("/models/mini", headers=header).status_code == 401
+        assert locked.http.post("/models/cleanup", headers=header).status_code == 401
+        (model,) = locked.http.get("/models", headers={"X-API-Key": "one"}).json()["models"]
+        assert model["state"] == "ready"
 
     def test_probes_and_the_page_need_none(self, locked: Served) -> None:
         """Orchestrators have no keys."""
@@ -104,6 +108,15 @@ class TestForeignPages:
             "/v2/rerank", headers={"origin": "http://evil", "access-control-request-method": "POST"}
         )
         assert "access-control-allow-origin" not in asked.headers
+
+    @pytest.mark.parametrize("origin", ["http://evil.example", "https://127.0.0.1.evil.example", "null"])
+    def test_a_page_elsewhere_changes_nothing(self, serve: Callable[..., Served], origin: str) -> None:
+        """A POST without a body needs no leave from a browser, which says where the page is from; ours may."""
+        server = serve()
+        answer = server.http.post("/models/cleanup", headers={"origin": origin})
+        assert answer.status_code == 400
+        assert server.http.get("/models").json()["models"][0]["state"] == "ready"
+        assert server.http.post("/models/cleanup", headers={"origin": server.url}).json()["count"] == 1
 
     def test_headers(self, served: Served) -> None:
         """No sniffing, no frames, no referrer, nothing cached, and a policy for content."""

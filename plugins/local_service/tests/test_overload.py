@@ -65,8 +65,9 @@ async def test_overload() -> None:
         grown = psutil.Process().memory_info().rss - before
         assert served.post("/v2/rerank", body).status_code == 200
     assert set(statuses) <= {200, 429, 503, 504}, statuses
-    # A 200 came within its deadline by the service's clock; a 504 was accepted and late.
-    assert statuses[200] > statuses[504], statuses
-    assert statuses[429] > statuses[504], statuses
     assert unexplained == 0
+    # A 200 came within its deadline by the service's clock, so a 504 is an accepted request that did not.
+    assert statuses[504] <= 0.01 * statuses[200], statuses
+    # A quarter of what came is all that can be done; a service that turns everybody away fails, too.
+    assert statuses[200] > 0.1 * statuses.total(), statuses
     assert grown < 64 << 20

@@ -258,6 +258,43 @@ class TestLoading:
         assert server.post("/v2/rerank", body(2)).status_code == 200
         assert len(made) == 2
 
+    def test_a_model_is_dropped_on_demand_and_comes_back(self, serve: Callable[..., Served]) -> None:
+        """SolaceAI's DELETE /models/{key}: by any of its names, told when there is nothing to drop."""
+        made: list[FakeReranker] = []
+
+        def make() -> FakeReranker:
+            made.append(FakeReranker())
+            return made[-1]
+
+        server = serve(ModelSpec("small", "mini", make, {"model_name_or_path": "a/b"}))
+        for key, dropped in (("small", True), ("a/b", False)):
+            answer = server.http.delete(f"/models/{key}")
+            assert (answer.status_code, answer.json()["key"], answer.json()["unloaded"]) == (200, "small", dropped)
+        assert made[0].closed == 1
+        assert [model["state"] for model in server.http.get("/models").json()["models"]] == ["unloaded"]
+        assert server.http.get("/ready").status_code == 200
+        assert server.post("/v2/rerank", body(2)).status_code == 200
+        assert (len(made), made[1].closed) == (2, 0)
+        unknown = server.http.delete("/models/nobody")
+        assert (unknown.status_code, list(unknown.json())) == (404, ["detail"])
+
+    def test_a_model_in_use_is_not_dropped(self, serve: Callable[..., Served], held: Held) -> None:
+        """503 with Retry-After, and its request is answered; POST /models/cleanup passes it over and takes the rest."""
+        server = serve(ModelSpec("busy", "mini", lambda: held), ModelSpec("idle", "mini", FakeReranker))
+        with ThreadPoolExecutor(1) as pool:
+            held.held = True
+            call = pool.submit(server.post, "/v2/rerank", body(1))
+            assert held.entered.wait(10)
+            answer = server.http.delete("/models/busy")
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            assert "in use" in answer.json()["detail"]
+            assert server.http.post("/models/cleanup").json() == {"unloaded": ["idle"], "count": 1}
+            held.gate.set()
+            assert call.result().status_code == 200
+        wait_for(server, "rerankit_requests_in_flight 1.0")
+        assert server.http.post("/models/cleanup").json() == {"unloaded": ["busy"], "count": 1}
+        assert held.closed == 1
+
     def test_several_models_by_name(self, serve: Callable[..., Served]) -> None:
         """The first is the default; aliases, kinds and * stand for others; each is told its own state."""
         server = serve(

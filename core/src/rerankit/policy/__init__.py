@@ -19,7 +19,7 @@ From the outside in, ``compose`` puts them in this order, and each needs what is
     dedup          equal pairs once
     cache          pairs seen before not at all
     partial        chunks from the top, so that a deadline leaves something
-    batching       concurrent calls in shared batches
+    batching       concurrent calls in shared batches; its parts: queue, job, shared, workers, admission, figures
     split          the backend's limits
     retry          further tries
     breaker        a failing backend is left alone

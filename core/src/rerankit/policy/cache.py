@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from cachetools import LRUCache
 
 from rerankit.errors import InvalidArgumentError
-from rerankit.policy.steps import Blocking, Layer, Score, Steps, Wait
+from rerankit.policy.steps import Blocking, Layer, Prepare, Score, Steps, Wait
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Pair, ScoreBatch, ScoreKind, ScoreRequest
 
@@ -134,6 +134,7 @@ class CacheReranker(Layer):
         self._cache = cache
 
     def _steps(self, request: ScoreRequest) -> Steps:
+        yield from Prepare(self.inner, request)
         fingerprint = self.fingerprint
         if fingerprint is None:
             return (yield from Score(self.inner, request))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from rerankit.errors import DeadlineExceededError
 from rerankit.policy.merge import merge
 from rerankit.policy.parallel import Parallel
-from rerankit.policy.steps import Layer, Score, Steps
+from rerankit.policy.steps import Layer, Prepare, Score, Steps
 from rerankit.reranker import PairReranker
 from rerankit.scoring import ScoreRequest
 
@@ -47,6 +47,7 @@ class PartialReranker(Layer):
         self._chunk_documents = chunk_documents
 
     def _steps(self, request: ScoreRequest) -> Steps:
+        yield from Prepare(self.inner, request)
         count, limits = len(request.pairs), self.inner.capabilities
         size = min(self._chunk_documents, limits.max_documents or self._chunk_documents)
         if request.deadline is None or limits.listwise or count <= size:

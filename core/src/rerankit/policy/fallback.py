@@ -14,7 +14,7 @@ from typing import Any
 
 from rerankit.errors import InputError, PluginLoadError, RerankitError, ScoringCancelledError
 from rerankit.policy.merge import merge, part_of, same_source
-from rerankit.policy.steps import Layer, Score, Step, Steps, Wait
+from rerankit.policy.steps import Layer, Prepare, Score, Step, Steps, Wait
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Attempt, ScoreBatch, ScoreRequest
 
@@ -121,9 +121,11 @@ class FallbackReranker(Layer):
             try:
                 if isinstance(service, LazyReranker):
                     yield from service.built(request)
-                if service is not self.inner and self._other_kind(service):
-                    attempts.append(Attempt(service.label, 0.0, OTHER_SCORE_KIND))
-                    continue
+                if service is not self.inner:
+                    yield from Prepare(service, request)
+                    if self._other_kind(service):
+                        attempts.append(Attempt(service.label, 0.0, OTHER_SCORE_KIND))
+                        continue
                 batch = yield from self._try(service, request)
             except (InputError, ScoringCancelledError):
                 raise

@@ -39,7 +39,10 @@ class BatchingFigures:
 
 @dataclass(slots=True)
 class BatchingCounts:
-    """What was counted since the start; see ``BatchingFigures``. ``fill`` is the sum over the batches."""
+    """What was counted since the start; see ``BatchingFigures``.
+
+    ``fill`` is the sum over the batches, the speed is one worker's.
+    """
 
     batches: int = 0
     documents: int = 0
@@ -50,6 +53,25 @@ class BatchingCounts:
     refused: int = 0
     dropped: int = 0
     reruns: int = 0
+
+    def figures(self, *, requests: int, documents: int, tokens: int, running: int, workers: int) -> BatchingFigures:
+        """With what waits, and the batches that run."""
+        speed = self.tokens_per_second
+        return BatchingFigures(
+            queued_requests=requests,
+            queued_documents=documents,
+            queued_tokens=tokens,
+            running_batches=running,
+            batches=self.batches,
+            documents=self.documents,
+            tokens=self.tokens,
+            batch_fill=self.fill / self.batches if self.batches else None,
+            tokens_per_second=None if speed is None else speed * workers,
+            accepted=self.accepted,
+            refused=self.refused,
+            dropped=self.dropped,
+            reruns=self.reruns,
+        )
 
     def add_batch(self, documents: int, tokens: int, seconds: float, budget: int) -> None:
         """Count a batch that was scored; of the speed, remember the lately usual one."""

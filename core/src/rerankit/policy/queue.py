@@ -2,54 +2,13 @@
 
 from __future__ import annotations
 
-import contextvars
-import time
+import math
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 
-from rerankit.errors import DeadlineExceededError, InputError, OverloadedError, RerankitError, ScoringCancelledError
-from rerankit.policy.merge import Part
-from rerankit.scoring import ScoreBatch, ScoreRequest
+from rerankit.errors import InputError, OverloadedError, RerankitError
+from rerankit.policy.job import Job
 
-__all__ = ["FairQueue", "Job", "Pick"]
-
-
-@dataclass(eq=False, slots=True)
-class Job:
-    """One caller's request on its way through the queue."""
-
-    request: ScoreRequest
-    counts: Sequence[int]
-    future: Future[ScoreBatch] = field(default_factory=Future)
-    taken: int = 0
-    running: int = 0
-    abandoned: bool = False
-    parts: list[Part] = field(default_factory=list)
-    queued_at: float = field(default_factory=time.monotonic)
-    started_at: float | None = None
-    context: contextvars.Context = field(default_factory=contextvars.copy_context)
-
-    def __post_init__(self) -> None:
-        # A running future cannot be cancelled: only the worker ends it, and never finds it ended already.
-        self.future.set_running_or_notify_cancel()
-
-    @property
-    def waiting(self) -> int:
-        """Pairs that no batch has taken yet."""
-        return len(self.counts) - self.taken
-
-    def stop_reason(self) -> RerankitError | None:
-        """Why nobody wants this job's scores any more."""
-        if self.abandoned:
-            return ScoringCancelledError("the caller has gone")
-        try:
-            self.request.raise_if_stopped()
-        except (DeadlineExceededError, ScoringCancelledError) as reason:
-            return reason
-        return None
-
+__all__ = ["FairQueue", "Pick"]
 
 Pick = tuple[Job, range]
 """A job, and which of its pairs a batch takes."""
@@ -73,6 +32,7 @@ class FairQueue:
         self._batch_documents = batch_documents
         self._max_tokens = max_tokens
         self._whole = whole
+        self._turn = max(1, batch_tokens // 4)
         self._jobs: deque[Job] = deque()
         self.tokens = 0
 
@@ -94,7 +54,7 @@ class FairQueue:
             OverloadedError: too many tokens wait already; come back after ``retry_after`` seconds.
             InputError: the request alone is larger than the queue, so that it would never be taken.
         """
-        tokens = sum(job.counts)
+        tokens = job.tokens_left
         if tokens > self._max_tokens:
             raise InputError(
                 f"the request has {tokens} tokens, and the queue holds {self._max_tokens}",
@@ -110,11 +70,24 @@ class FairQueue:
         self.tokens += tokens
         self._jobs.append(job)
 
+    def ahead_of(self, job: Job) -> int:
+        """Tokens that wait now and are taken before the last pair of ``job``, which comes now."""
+        if self._whole:
+            return self.tokens
+        turns = math.ceil(job.tokens_left / self._turn)
+        ahead = sum(min(other.tokens_left, turns * self._turn) for other in self._jobs)
+        # Those that come later have turns before its last one, too: as many as now, if it goes on like this.
+        return ahead if turns <= 1 else min(2 * ahead, self._max_tokens)
+
+    def not_begun(self) -> list[Job]:
+        """Those of which no batch has taken anything."""
+        return [job for job in self._jobs if not job.taken]
+
     def remove(self, job: Job) -> None:
         """Forget ``job``, wherever it is."""
         if job in self._jobs:
             self._jobs.remove(job)
-            self.tokens -= sum(job.counts[job.taken :])
+            self.tokens -= job.tokens_left
 
     def stopped(self) -> list[tuple[Job, RerankitError]]:
         """Take out the jobs that nobody wants any more, with the reason."""
@@ -130,16 +103,28 @@ class FairQueue:
         self.tokens = 0
         return jobs
 
-    def take(self) -> list[Pick]:
-        """The next batch; empty if nothing waits."""
+    def least_time(self) -> float | None:
+        """Seconds that the most urgent request has left of those a full batch may take from; ``None`` for no hurry."""
+        least, tokens = None, 0
+        for job in self._jobs:
+            remaining = job.request.remaining()
+            if remaining is not None and (least is None or remaining < least):
+                least = remaining
+            tokens += min(job.tokens_left, self._turn)
+            if tokens >= self._batch_tokens:
+                break
+        return least
+
+    def take(self, most: int | None = None) -> list[Pick]:
+        """The next batch; empty if nothing waits. Of ``most`` tokens if it is to be smaller, but a turn at least."""
         if self._whole:
             return [self._take_from(self._jobs[0], len(self._jobs[0].counts))] if self._jobs else []
-        room, places = self._batch_tokens, self._batch_documents
+        room = self._batch_tokens if most is None else min(max(most, self._turn), self._batch_tokens)
+        places = self._batch_documents
         picks: dict[Job, range] = {}
-        turn = max(1, self._batch_tokens // 4)
         while self._jobs and (places is None or places > 0):
             job = self._jobs[0]
-            fitting = _fitting(job, min(turn, room), room, places, first=not picks)
+            fitting = _fitting(job, min(self._turn, room), room, places, first=not picks)
             if not fitting:
                 break
             before = self.tokens
@@ -158,7 +143,9 @@ class FairQueue:
     def _take_from(self, job: Job, count: int) -> Pick:
         span = range(job.taken, job.taken + count)
         job.taken = span.stop
-        self.tokens -= sum(job.counts[span.start : span.stop])
+        tokens = sum(job.counts[span.start : span.stop])
+        job.tokens_left -= tokens
+        self.tokens -= tokens
         if not job.waiting:
             self._jobs.remove(job)
         return job, span

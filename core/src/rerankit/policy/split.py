@@ -8,7 +8,7 @@ from dataclasses import replace
 from rerankit.errors import InputError
 from rerankit.policy.merge import merge
 from rerankit.policy.parallel import Parallel
-from rerankit.policy.steps import Layer, Score, Steps
+from rerankit.policy.steps import Layer, Prepare, Score, Steps
 from rerankit.scoring import Capabilities, ScoreRequest
 
 __all__ = ["SplitReranker"]
@@ -33,6 +33,7 @@ class SplitReranker(Layer):
         return replace(limits, max_documents=None, max_characters=None, max_tokens=None)
 
     def _steps(self, request: ScoreRequest) -> Steps:
+        yield from Prepare(self.inner, request)
         limits = self.inner.capabilities
         spans = list(self._spans(request, limits))
         if len(spans) <= 1:

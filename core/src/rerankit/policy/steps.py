@@ -7,6 +7,7 @@ the error. It is written once; ``score_pairs`` runs the steps in the caller's th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Sequence
@@ -18,7 +19,7 @@ from rerankit.errors import DeadlineExceededError, ProtocolError
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Capabilities, Pair, ScoreBatch, ScoreRequest
 
-__all__ = ["Blocking", "Layer", "Pause", "Score", "Step", "Steps", "Wait", "Wrapper"]
+__all__ = ["Blocking", "Layer", "Pause", "Prepare", "Score", "Step", "Steps", "Wait", "Wrapper"]
 
 
 class Step(Protocol):
@@ -48,6 +49,25 @@ class Score:
 
     async def arun(self) -> ScoreBatch:
         return await self.reranker.ascore_pairs(self.request)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Let ``reranker`` learn what its ``capabilities`` and ``fingerprint`` tell, before they are read."""
+
+    reranker: PairReranker
+    request: ScoreRequest
+
+    def __iter__(self) -> Generator[Step, Any, None]:
+        yield self
+
+    def run(self) -> None:
+        """Nothing: reading them does it, in the caller's own thread."""
+
+    async def arun(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.request.remaining()):
+                await self.reranker.aprepare()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +171,9 @@ class Wrapper(PairReranker):
     @property
     def label(self) -> str:
         return self.service or self.inner.label
+
+    async def aprepare(self) -> None:
+        await self.inner.aprepare()
 
     def token_counts(self, pairs: Sequence[Pair]) -> list[int]:
         """

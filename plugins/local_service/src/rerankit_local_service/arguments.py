@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rerankit.arguments import ServiceArguments
+from rerankit.errors import InvalidArgumentError
 
-__all__ = ["DEFAULT_TIMEOUT_S", "DEFAULT_URL", "Environment", "LocalServiceArguments"]
+__all__ = ["DEFAULT_TIMEOUT_S", "DEFAULT_URL", "Environment", "LocalServiceArguments", "client_environment"]
 
 DEFAULT_URL = "http://127.0.0.1:10001"
 DEFAULT_TIMEOUT_S = 120.0
@@ -42,3 +43,19 @@ class Environment(BaseSettings):
     reranker_service_url: Annotated[str, Field(pattern=r"^https?://")] = DEFAULT_URL
     reranker_client_timeout: Seconds = DEFAULT_TIMEOUT_S
     reranker_api_key: SecretStr | None = None
+
+
+def client_environment() -> Environment:
+    """The variables.
+
+    Raises:
+        InvalidArgumentError: one of them is wrong.
+    """
+    try:
+        return Environment()
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        name = str(problem["loc"][0]).upper()
+        raise InvalidArgumentError(
+            f"{name} is wrong: {problem['msg']}", remedy=f"correct {name} in the environment or .env"
+        ) from None

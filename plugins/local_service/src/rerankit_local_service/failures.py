@@ -21,7 +21,7 @@ from rerankit.errors import (
 )
 from rerankit_local_service.wire import error_from_wire
 
-__all__ = ["from_response", "from_transport", "json_of", "not_ours"]
+__all__ = ["from_response", "from_transport", "json_of", "not_ours", "unready"]
 
 _MOST_SHOWN = 200
 
@@ -86,6 +86,15 @@ def not_ours(url: str, service: str) -> ProtocolError:
         value=url,
         service=service,
     )
+
+
+def unready(response: httpx.Response, url: str, service: str) -> RerankitError:
+    """What ``GET /ready`` says that is not 200: the error of a model that could not be loaded, if there is one."""
+    models = _fields(response).get("models")
+    for name, state in models.items() if isinstance(models, dict) else ():
+        if isinstance(state, dict) and isinstance(state.get("error"), dict):
+            return error_from_wire(state["error"], name)
+    return UnavailableError(f"{url} is not ready", remedy="wait for GET /ready to say so", service=service)
 
 
 def _start(url: str, *, other_port: bool = False) -> str:

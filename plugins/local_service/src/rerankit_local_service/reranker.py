@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import httpx
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from rerankit.arguments import validated
-from rerankit.errors import DeadlineExceededError, InvalidArgumentError, RerankitError, UnavailableError
+from rerankit.errors import DeadlineExceededError, RerankitError, UnavailableError
 from rerankit.observers.tracing import trace_headers
 from rerankit.policy.merge import Part, merge
 from rerankit.reranker import PairReranker
 from rerankit.scoring import Capabilities, ScoreBatch, ScoreRequest, checked_batch
-from rerankit_local_service.arguments import Environment, LocalServiceArguments
+from rerankit_local_service.arguments import LocalServiceArguments, client_environment
 from rerankit_local_service.connection import Connection
-from rerankit_local_service.failures import from_response, from_transport, json_of, not_ours
+from rerankit_local_service.failures import from_response, json_of, not_ours, unready
 from rerankit_local_service.speakers import ASSUMED, FirstService, OurService, Wanted, our_service
-from rerankit_local_service.wire import TIMEOUT_HEADER, error_from_wire
+from rerankit_local_service.talk import Send, Talk, acarry, carry
+from rerankit_local_service.wire import TIMEOUT_HEADER
 
 __all__ = ["LocalServiceReranker"]
 
 _GLANCE_S = 1.0
 """How long a look at the service may take when only its capabilities are asked for."""
 _LOOK_AGAIN_S = 5.0
-"""After a look that found nobody."""
+"""After a look that found nobody, or a model that is still loading."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Send:
-    """One exchange over HTTP; sent back the response, or thrown the error."""
-
-    method: str
-    path: str
-    seconds: float
-    body: Any = None
-    headers: Mapping[str, str] | None = None
-
-
-_Talk = Generator[_Send, httpx.Response, T]
 
 
 class LocalServiceReranker(PairReranker):
@@ -84,14 +69,16 @@ class LocalServiceReranker(PairReranker):
             "api_key": api_key,
         }
         arguments = validated(LocalServiceArguments, given, service="local_service")
-        environment = _environment()
+        environment = client_environment()
         key = arguments.api_key or environment.reranker_api_key
         self.url = (arguments.url or environment.reranker_service_url).rstrip("/")
         self.timeout = arguments.timeout or environment.reranker_client_timeout
         self._wanted = Wanted(arguments.model_name_or_path, arguments.reranker_type, arguments.batch_size)
         headers = {} if key is None else {"authorization": f"Bearer {key.get_secret_value()}"}
         self._connection = Connection(self.url, headers)
+        # The service, once what it says of itself stays true; and what the last look found, while it may not.
         self._speaker: OurService | FirstService | None = None
+        self._seen: OurService | FirstService | None = None
         self._looked_at = float("-inf")
 
     def __repr__(self) -> str:
@@ -100,13 +87,13 @@ class LocalServiceReranker(PairReranker):
     @property
     def capabilities(self) -> Capabilities:  # type: ignore[override]
         """The model's, within the service's limits. While the service does not answer: scores in [0, 1], no limits."""
-        speaker = self._glance()
+        speaker = self._known()
         return ASSUMED if speaker is None else speaker.capabilities
 
     @property
     def fingerprint(self) -> str | None:
         """The model's own, as the service tells it; ``None`` while it is not known."""
-        speaker = self._glance()
+        speaker = self._known()
         found = None if speaker is None else speaker.facts.get("fingerprint")
         return found if isinstance(found, str) else None
 
@@ -121,11 +108,15 @@ class LocalServiceReranker(PairReranker):
             ProtocolError: what answers is no rerank service.
             RerankitError: whatever the service's backend raised.
         """
-        return self._run(self._scored(request))
+        return self._carry(self._scored(request))
 
     async def ascore_pairs(self, request: ScoreRequest) -> ScoreBatch:
         """``score_pairs`` for asynchronous callers; cancelling it hangs up, and the service drops the work."""
-        return await self._arun(self._scored(request))
+        return await self._acarry(self._scored(request))
+
+    async def aprepare(self) -> None:
+        """Look at the service, unless it is known or was looked at lately: for a second at most."""
+        await self._acarry(self._glance())
 
     def diagnose(self) -> Mapping[str, str]:
         """The service's model, device and version.
@@ -134,10 +125,10 @@ class LocalServiceReranker(PairReranker):
             UnavailableError: it is not ready; says what its model says.
             RerankitError: as ``score_pairs``.
         """
-        speaker = self._run(self._introduced())
-        ready = self._run(self._asked("/ready"))
+        speaker = self._carry(self._introduced())
+        ready = self._carry(self._asked("/ready"))
         if ready.status_code != httpx.codes.OK:
-            raise self._unready(ready)
+            raise unready(ready, self.url, self.label)
         told = {name: str(speaker.facts[name]) for name in ("model", "revision") if speaker.facts.get(name)}
         return {"service at": self.url, **told, **speaker.facts.get("facts", {})}
 
@@ -151,7 +142,7 @@ class LocalServiceReranker(PairReranker):
 
     # --- the talk, written once ----------------------------------------------------------------------
 
-    def _scored(self, request: ScoreRequest) -> _Talk[ScoreBatch]:
+    def _scored(self, request: ScoreRequest) -> Talk[ScoreBatch]:
         request.raise_if_stopped()
         speaker = self._speaker
         if speaker is None:
@@ -165,10 +156,10 @@ class LocalServiceReranker(PairReranker):
             parts.append((range(start, start + count), batch))
             start += count
             if isinstance(answer, dict) and answer.get("instance") != speaker.instance:
-                self._speaker = None
+                self._forget()
         return parts[0][1] if len(parts) == 1 else merge(parts, start)
 
-    def _posted(self, speaker: OurService | FirstService, body: Any, request: ScoreRequest) -> _Talk[Any]:
+    def _posted(self, speaker: OurService | FirstService, body: Any, request: ScoreRequest) -> Talk[Any]:
         request.raise_if_stopped()
         remaining = request.remaining()
         headers = trace_headers()
@@ -178,10 +169,10 @@ class LocalServiceReranker(PairReranker):
             headers[TIMEOUT_HEADER] = f"{remaining:.3f}"
         started = time.monotonic()
         try:
-            response = yield _Send("POST", speaker.path, seconds, body, headers)
+            response = yield Send("POST", speaker.path, seconds, body, headers)
         except UnavailableError:
             # Another process, with another model, may answer next time.
-            self._speaker = None
+            self._forget()
             raise
         except TimeoutError:
             if remaining is not None and time.monotonic() - started >= remaining:
@@ -193,7 +184,7 @@ class LocalServiceReranker(PairReranker):
             raise from_response(response, self.url, self.label)
         return json_of(response, self.url, self.label)
 
-    def _introduced(self, seconds: float | None = None) -> _Talk[OurService | FirstService]:
+    def _introduced(self, seconds: float | None = None) -> Talk[OurService | FirstService]:
         """Find out which kind of service is there."""
         response = yield from self._asked("/info", seconds)
         speaker: OurService | FirstService
@@ -213,77 +204,36 @@ class LocalServiceReranker(PairReranker):
             self._speaker = speaker
         return speaker
 
-    def _asked(self, path: str, seconds: float | None = None) -> _Talk[httpx.Response]:
-        response = yield _Send("GET", path, seconds or min(self.timeout, _GLANCE_S * 10))
+    def _asked(self, path: str, seconds: float | None = None) -> Talk[httpx.Response]:
+        response = yield Send("GET", path, seconds or min(self.timeout, _GLANCE_S * 10))
         return response
 
-    def _glance(self) -> OurService | FirstService | None:
-        """The service as far as it is known; a short look, not too often, while it is not."""
-        if self._speaker is None and time.monotonic() - self._looked_at >= _LOOK_AGAIN_S:
-            try:
-                return self._run(self._introduced(_GLANCE_S))
-            except RerankitError:
-                self._looked_at = time.monotonic()
-        return self._speaker
-
-    def _unready(self, response: httpx.Response) -> RerankitError:
-        fields = response.json() if response.headers.get("content-type", "").startswith("application/json") else {}
-        for name, state in (fields.get("models") or {}).items() if isinstance(fields, dict) else ():
-            if isinstance(state, dict) and isinstance(state.get("error"), dict):
-                return error_from_wire(state["error"], name)
-        return UnavailableError(f"{self.url} is not ready", remedy="wait for GET /ready to say so", service=self.label)
-
-    # --- who carries it ------------------------------------------------------------------------------
-
-    def _run(self, talk: _Talk[T]) -> T:
+    def _glance(self) -> Talk[None]:
+        """A short look at a service that is not known, not too often."""
+        if self._speaker is not None or time.monotonic() - self._looked_at < _LOOK_AGAIN_S:
+            return
         try:
-            step = next(talk)
-            while True:
-                try:
-                    response = self._connection.send(step.method, step.path, step.seconds, **_request(step))
-                except (httpx.HTTPError, httpx.InvalidURL) as error:
-                    step = talk.throw(from_transport(error, self.url, self.label, step.seconds))
-                else:
-                    step = talk.send(response)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+            self._seen = yield from self._introduced(_GLANCE_S)
+        except RerankitError:
+            self._seen = None
+        self._looked_at = time.monotonic()
 
-    async def _arun(self, talk: _Talk[T]) -> T:
-        try:
-            step = next(talk)
-            while True:
-                try:
-                    # httpx counts the time between two signs of life; this one counts it all.
-                    async with asyncio.timeout(step.seconds):
-                        response = await self._connection.asend(step.method, step.path, step.seconds, **_request(step))
-                except TimeoutError:
-                    timeout = httpx.ReadTimeout("too late")
-                    step = talk.throw(from_transport(timeout, self.url, self.label, step.seconds))
-                except (httpx.HTTPError, httpx.InvalidURL) as error:
-                    step = talk.throw(from_transport(error, self.url, self.label, step.seconds))
-                else:
-                    step = talk.send(response)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+    def _forget(self) -> None:
+        self._speaker = self._seen = None
+        self._looked_at = float("-inf")
 
+    def _known(self) -> OurService | FirstService | None:
+        """The service as far as it is known, by a look at it if need be."""
+        self._carry(self._glance())
+        return self._speaker or self._seen
 
-def _request(step: _Send) -> dict[str, Any]:
-    return {"headers": step.headers} if step.body is None else {"headers": step.headers, "json": step.body}
+    def _carry(self, talk: Talk[T]) -> T:
+        return carry(talk, self._connection, self.label)
+
+    async def _acarry(self, talk: Talk[T]) -> T:
+        return await acarry(talk, self._connection, self.label)
 
 
 def _count(body: Mapping[str, Any]) -> int:
     groups = body.get("groups")
     return len(body["passages"]) if groups is None else sum(len(group["documents"]) for group in groups)
-
-
-def _environment() -> Environment:
-    try:
-        return Environment()
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        name = str(problem["loc"][0]).upper()
-        raise InvalidArgumentError(
-            f"{name} is wrong: {problem['msg']}", remedy=f"correct {name} in the environment or .env"
-        ) from None

@@ -1,4 +1,4 @@
-"""What the service tells about itself: models, health, metrics and its page."""
+"""What the service tells about itself: health, limits, metrics and its page."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from typing import Any
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 import rerankit_local_service
-from rerankit.errors import ModelNotFoundError
-from rerankit_local_service.server.dialects.documents import DOCUMENTS
-from rerankit_local_service.server.replies import Json, failed
+from rerankit_local_service.server.replies import Json
 from rerankit_local_service.server.service import RerankService
 from rerankit_local_service.server.serving import ServedModel
 from rerankit_local_service.wire import PROTOCOL
@@ -46,22 +43,6 @@ def about_router(service: RerankService) -> APIRouter:
         if service.ready:
             return Json({"status": "ready", "models": states})
         return Json({"status": "not ready", "models": states}, 503)
-
-    @router.get("/v1/models", summary="OpenAI's list of models")
-    async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [_listed(model) for model in service.models]}
-
-    @router.get("/v1/models/{name:path}", summary="One model", responses={404: {}})
-    async def model(request: Request, name: str) -> Response:
-        for served in service.models:
-            if name in served.names or "*" in served.names:
-                return Json(_listed(served))
-        error = ModelNotFoundError(f"{name!r} is not served here", remedy="ask GET /v1/models for what is")
-        return failed(request, error, DOCUMENTS)
-
-    @router.get("/models", summary="SolaceAI's list of models")
-    async def loaded_models() -> dict[str, Any]:
-        return {"models": [_loaded(model) for model in service.models], "count": len(service.models)}
 
     @router.get("/v1/cluster/auth", summary="Xinference's clients ask first whether they must log in")
     async def cluster_auth() -> dict[str, bool]:
@@ -97,35 +78,13 @@ def _state(model: ServedModel) -> dict[str, Any]:
     return {"state": str(model.state)} | ({} if error is None else {"error": error.to_dict()})
 
 
-def _listed(model: ServedModel) -> dict[str, Any]:
-    return {
-        "id": model.label,
-        "object": "model",
-        "created": 0,
-        "owned_by": model.spec.service,
-        "model_type": "rerank",
-        "name": model.spec.name,
-        "state": str(model.state),
-    }
-
-
-def _loaded(model: ServedModel) -> dict[str, Any]:
-    return {
-        "key": model.spec.name,
-        "model_name_or_path": model.label,
-        "reranker_type": model.spec.service,
-        "device": model.device,
-        "state": str(model.state),
-    }
-
-
 def _info(service: RerankService) -> dict[str, Any]:
     settings, default = service.settings, service.models[0]
     characters = min(settings.max_body_bytes // _UTF8_BYTES - 1024, settings.max_queue_tokens)
     return {
         "model_id": default.label,
         "model_sha": default.revision,
-        "model_dtype": "unknown",
+        "model_dtype": default.facts.get("dtype", "unknown"),
         "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
         "max_concurrent_requests": 512,
         "max_input_length": settings.max_document_characters,

@@ -17,6 +17,7 @@ import rerankit_local_service
 from rerankit_local_service.server.about import about_router
 from rerankit_local_service.server.envelope import Envelope
 from rerankit_local_service.server.gate import Gate
+from rerankit_local_service.server.models import models_router
 from rerankit_local_service.server.replies import from_framework
 from rerankit_local_service.server.routes import scoring_router
 from rerankit_local_service.server.service import RerankService
@@ -58,6 +59,7 @@ def create_app(specs: Sequence[ModelSpec], settings: ServerSettings) -> ASGIApp:
         exception_handlers=dict.fromkeys((RequestValidationError, HTTPException, Exception), _replied),
     )
     app.include_router(scoring_router(service))
+    app.include_router(models_router(service))
     app.include_router(about_router(service))
     return Envelope(Gate(app, settings, service.metrics), service.metrics)
 

@@ -84,6 +84,14 @@ class Gate:
                 "this service answers only to its own machine's name",
                 remedy=f"use http://127.0.0.1:{self._settings.port}, or start it with --host and a key",
             )
+        # Browsers send a page's origin along with what changes something; a page elsewhere may change nothing here.
+        origin = headers.get("origin")
+        if self._settings.loopback and origin is not None and _host(origin.partition("://")[2]) not in self._hosts:
+            raise InputError(
+                "this service answers no page of another origin",
+                remedy="use its own page, or start it with --host and a key behind a proxy that lets your page in",
+                value=origin,
+            )
         if self._keys and path != "/" and not path.startswith(_OPEN) and not _known(_given(headers), self._keys):
             raise AuthenticationError(
                 "the API key is missing or wrong", remedy="send 'Authorization: Bearer <key>'; set RERANKER_API_KEY"

@@ -8,8 +8,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rerankit.errors import DeadlineExceededError, InputError, ModelNotFoundError, OverloadedError
-from rerankit.policy.batching import BatchingReranker
+from rerankit.errors import DeadlineExceededError, InputError, ModelNotFoundError
 from rerankit.policy.observe import ObservedReranker
 from rerankit.scoring import ScoreBatch, ScoreRequest
 from rerankit_local_service.server.dialects.call import Answer, Call, LimitError, on_asked_scale
@@ -19,10 +18,6 @@ from rerankit_local_service.server.settings import ServerSettings
 
 __all__ = ["RerankService"]
 
-_MOST_OF_THE_TIME = 0.7
-"""What may be planned of a caller's time. A queue that is filled to the last moment makes everybody late."""
-
-_CHARACTERS_PER_TOKEN = 4
 _IDLE_CHECKS = 4
 """How often, in the time after which a model is dropped, its idleness is looked at."""
 
@@ -100,7 +95,6 @@ class RerankService:
         self._check_limits(call)
         model = self.model_for(call)
         async with model.in_use(seconds) as reranker:
-            self._check_time(reranker, call, seconds)
             # Around the batching, not inside: observers are told of calls, each in its caller's trace.
             observed = ObservedReranker(reranker)
             batch = await observed.ascore_pairs(ScoreRequest(call.pairs, started + seconds))
@@ -141,32 +135,6 @@ class RerankService:
                     f"document {position}, or its query, has {max(len(query), len(text))} characters",
                     remedy=f"send at most {limits.max_document_characters} in one text",
                 )
-
-    def _check_time(self, reranker: BatchingReranker, call: Call, seconds: float) -> None:
-        """Turn a request away now that would be late because of those before it, while its caller can go elsewhere.
-
-        The queue takes requests in turns of a quarter of a batch, so a request waits for as many tokens of each other
-        one as it has itself, and a turn, and for the batches that run. What is too much for its time all by itself is
-        tried: the speed is only an estimate, and a retry would not help.
-        """
-        figures = reranker.figures()
-        speed = figures.tokens_per_second
-        if speed is None or not (figures.queued_requests or figures.running_batches):
-            return
-        batch = self.settings.max_batch_tokens
-        # A guess, because a tokenizer would hold up the event loop, when there is the least time for it.
-        own = sum(len(query) + len(text) for query, text in call.pairs) // _CHARACTERS_PER_TOKEN
-        turn = batch // 4
-        others = min(figures.queued_tokens, figures.queued_requests * (own + turn))
-        if own > turn:
-            others *= 2  # those that come later have turns before its last one
-        # Of the batches that run, on average half is still to come.
-        others += round(figures.running_batches * batch * (figures.batch_fill or 1.0) / 2)
-        late = (others + own) / speed - seconds * _MOST_OF_THE_TIME
-        if late > 0 and own <= seconds * speed:
-            raise OverloadedError(
-                f"about {others} tokens come before this request: the answer would be late", retry_after=late
-            )
 
     async def _watch_idle(self, seconds: float) -> None:
         while True:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from rerankit.errors import BackendError, ColdStartTimeoutError, RerankitError, UnavailableError
+from rerankit.errors import BackendError, ColdStartTimeoutError, OverloadedError, RerankitError, UnavailableError
 from rerankit.policy.batching import BatchingReranker
 from rerankit.policy.guard import GuardReranker
 from rerankit.reranker import PairReranker
@@ -28,6 +28,8 @@ _RETRY_LOAD_S = 30.0
 """A model that failed to load is tried again by the first request this long after."""
 _STILL_LOADING_S = 5.0
 """When a caller that could not wait for a model is told to come back."""
+_STILL_IN_USE_S = 1.0
+"""When who wants to drop a model that is in use is told to come back."""
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -129,16 +131,33 @@ class ServedModel:
             self._in_use -= 1
             self._ended_at = time.monotonic()
 
-    async def unload_if_idle(self, seconds: float) -> None:
-        """Drop the model if nobody used it for ``seconds``."""
+    async def unload(self) -> bool:
+        """Drop the model; whether there was something to drop.
+
+        Raises:
+            OverloadedError: it is in use, or being loaded.
+        """
+        if self._in_use or self.state is State.LOADING:
+            raise OverloadedError(
+                f"{self.spec.name} is in use, and is dropped only when nobody is waiting for it",
+                remedy="try again when its requests are done",
+                service=self.spec.name,
+                retry_after=_STILL_IN_USE_S,
+            )
+        return await self.unload_if_idle(0.0)
+
+    async def unload_if_idle(self, seconds: float) -> bool:
+        """Drop the model if it is loaded and nobody used it for ``seconds``; whether it was dropped."""
         idle = time.monotonic() - self._ended_at
-        if self.state is State.READY and not self._in_use and idle >= seconds:
-            _log.info("model unloaded", extra={"model": self.spec.name, "idle_s": round(idle, 1)})
-            reranker, self._reranker, self._loading = self._reranker, None, None
-            self.state = State.UNLOADED
-            if reranker is not None:
-                await in_thread(reranker.close)
-                gc.collect()
+        if self.state is not State.READY or self._in_use or idle < seconds:
+            return False
+        _log.info("model unloaded", extra={"model": self.spec.name, "idle_s": round(idle, 1)})
+        reranker, self._reranker, self._loading = self._reranker, None, None
+        self.state = State.UNLOADED
+        if reranker is not None:
+            await in_thread(reranker.close)
+            gc.collect()
+        return True
 
     async def close(self) -> None:
         """Give up loading, and release the model."""
@@ -202,6 +221,7 @@ class ServedModel:
             GuardReranker(inner),
             max_batch_tokens=self._settings.max_batch_tokens,
             max_queue_tokens=self._settings.max_queue_tokens,
+            refuse_late=True,
         )
 
 
