@@ -83,7 +83,7 @@ def test_a_misspelt_command_names_the_nearest(run: Run) -> None:
 @pytest.mark.usefixtures("only_words")
 def test_a_command_of_ours_that_is_not_installed_says_what_to_install(run: Run) -> None:
     """Like a service."""
-    assert 'pip install "rerankit[local_service]"' in run("serve", status=2).stderr
+    assert 'pip install "rerankit[local-service]"' in run("serve", status=2).stderr
 
 
 # --- plugins -------------------------------------------------------------------------------------

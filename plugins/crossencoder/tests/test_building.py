@@ -59,6 +59,14 @@ def test_auto_takes_packed_where_it_can(model_folder: Folder, tmp_path: Path) ->
     assert ("this processor" in notes["dtype"]) or ("no bfloat16" in notes["dtype"])
 
 
+def test_auto_takes_openvino_for_narrow_models_of_plain_attention(model_folder: Folder) -> None:
+    """Where it was measured to be the faster one, and is installed."""
+    with CrossEncoderReranker(str(model_folder("bert")), device="cpu") as reranker:
+        notes = reranker.diagnose()
+    assert notes["engine"] == "openvino"
+    assert "Spearman" in notes["agreement"]
+
+
 def test_what_an_engine_cannot_run_is_said(odd_model: Path) -> None:
     """An engine asked for by name raises; ``auto`` goes on to the next that can."""
     with pytest.raises(InvalidArgumentError, match="silu"):

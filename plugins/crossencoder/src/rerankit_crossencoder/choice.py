@@ -27,9 +27,9 @@ _PRECISIONS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-_SMALL = 384
+_NARROW = 384
 """Up to this width more of the time goes between the matrix products than into them, and OpenVINO fuses what lies
-between; above it not padding wins (docs/crossencoder.md has the figures)."""
+between; not for DeBERTa, whose attention it executes step by step (docs/crossencoder.md has the figures)."""
 
 
 def candidates(arguments: CrossEncoderArguments, config: Mapping[str, Any], device: str) -> list[str]:
@@ -47,7 +47,8 @@ def candidates(arguments: CrossEncoderArguments, config: Mapping[str, Any], devi
     found = ["packed"] if config.get("model_type") in PACKED_TYPES else []
     causal = any(name.endswith("ForCausalLM") for name in config.get("architectures") or ())
     if find_spec("openvino") is not None and not causal:
-        found.insert(0 if config.get("hidden_size", _SMALL + 1) <= _SMALL else len(found), "openvino")
+        narrow = config.get("hidden_size", _NARROW + 1) <= _NARROW and config.get("model_type") != "deberta-v2"
+        found.insert(0 if narrow else len(found), "openvino")
     return [*found, "reference"]
 
 

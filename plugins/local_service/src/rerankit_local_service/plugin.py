@@ -14,7 +14,7 @@ def rerankit_rerankers() -> list[RerankerSpec]:
             "rerankit_local_service.reranker:LocalServiceReranker",
             arguments="rerankit_local_service.arguments:LocalServiceArguments",
             summary="a model in another process: `rerankit serve` and every service that speaks its dialects",
-            install='pip install "rerankit[local_service]"',
+            install='pip install "rerankit[local-service]"',
         )
     ]
 
