@@ -26,7 +26,7 @@ _FIRST_PARTY = {
     "compare": "eval",
     "eval": "eval",
     "modal": "modal",
-    "serve": "local_service",
+    "serve": "local-service",
 }
 """Commands of ours that may not be installed, and the extra of the core that brings each."""
 

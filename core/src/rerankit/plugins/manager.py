@@ -31,7 +31,7 @@ _FIRST_PARTY = {
     "crossencoder": "crossencoder",
     "flag_embedding": "crossencoder",
     "http": "http",
-    "local_service": "local_service",
+    "local_service": "local-service",
     "mini": "mini",
     "modal": "modal",
 }
