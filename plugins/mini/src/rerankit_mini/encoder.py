@@ -48,6 +48,8 @@ class Encoder:
     """
 
     def __init__(self, threads: int | None, dtype: str) -> None:
+        # The same bound for the kernels of OpenVINO's oneDNN, which reads it at its first use.
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
         import openvino
         from tokenizers import Tokenizer
 
@@ -57,6 +59,8 @@ class Encoder:
         self.dtype = dtype
         options: dict[str, object] = {
             "INFERENCE_PRECISION_HINT": "bf16" if dtype == "bfloat16" else "f32",
+            # Shapes whose kernels are kept; with 5,000, as it comes, memory grows over thousands of mixed requests.
+            "CPU_RUNTIME_CACHE_CAPACITY": "16",
             # A stream a thread: parts of a batch side by side, without a barrier after every layer.
             "NUM_STREAMS": threads or _cores(),
             "INFERENCE_NUM_THREADS": threads or _cores(),
@@ -105,7 +109,7 @@ class Encoder:
         start = 0
         while start < len(order):
             end = start + 1
-            while end < len(order) and (end + 1 - start) * (len(windows[order[end]]) + 2) <= token_budget:
+            while end < len(order) and (end + 1 - start) * _width(windows[order[end]]) <= token_budget:
                 end += 1
             between()
             batch = order[start:end]
@@ -152,8 +156,13 @@ def _restore_weights(model: Any) -> None:
             node.input(1).replace_source_output(op.constant(weight).output(0))
 
 
+def _width(window: Sequence[int]) -> int:
+    """Tokens of a window's row: with the special ones, up to a multiple of 16, so that shapes are few."""
+    return -(-(len(window) + 2) // 16) * 16
+
+
 def _padded(windows: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    longest = max(len(window) for window in windows) + 2
+    longest = max(_width(window) for window in windows)
     ids = np.zeros((len(windows), longest), np.int32)
     mask = np.zeros((len(windows), longest), np.int32)
     for row, window in enumerate(windows):
