@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import modal
@@ -227,9 +228,10 @@ def test_a_container_has_what_its_image_declares_and_no_more(loopback: LocalModa
     ]
 
 
-def _in_child(app: str, answer: multiprocessing.Queue[list[float]]) -> None:
+def _in_child(app: str, answer: Connection) -> None:
+    # A pipe, not a queue, whose thread may not have written yet when the child is gone.
     with ModalReranker(app) as reranker:
-        answer.put(reranker.get_scores(QUERY, PASSAGES))
+        answer.send(reranker.get_scores(QUERY, PASSAGES))
     os._exit(0)
 
 
@@ -239,11 +241,16 @@ def test_a_forked_child_makes_its_own_connection(
     """Applications that fork for each question: what the parent held does not deadlock the child."""
     expected = reranker.get_scores(QUERY, PASSAGES)
     context = multiprocessing.get_context("fork")
-    answer: multiprocessing.Queue[list[float]] = context.Queue()
-    child = context.Process(target=_in_child, args=(deployment, answer))
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_in_child, args=(deployment, sender))
     child.start()
-    assert answer.get(timeout=60) == pytest.approx(expected, abs=1e-5)
-    child.join(10)
+    sender.close()
+    try:
+        assert receiver.poll(60), "the child hangs"
+        assert receiver.recv() == pytest.approx(expected, abs=1e-5)
+    finally:
+        child.kill()
+        child.join()
 
 
 def test_the_cheap_profile_scales_to_zero_and_another_model_takes_over(

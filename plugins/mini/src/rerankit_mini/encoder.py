@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from rerankit_mini.forking import computing, never_free_in_children
+from rerankit.forking import computing, never_free_in_children
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -70,7 +70,7 @@ class Encoder:
         self._worker = ThreadPoolExecutor(1, "rerankit-mini")
         with computing():
             self._requests = self._worker.submit(self._compiled, core, options).result()
-        never_free_in_children(self._requests)
+        never_free_in_children(self)
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()

@@ -1,5 +1,7 @@
 """What it takes to fork a process that computes with OpenVINO, as an application does that forks for every question.
 
+In the core, since several backends compute with OpenVINO, which has its threads in common for all of a process.
+
 A child has only the thread that forked. So that it can use OpenVINO again, with threads of its own:
 
 * no fork happens while OpenVINO computes, nor just after: its threads look round for more work for a moment, and a
@@ -13,6 +15,7 @@ import ctypes
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,7 +26,7 @@ _SETTLE_SECONDS = 0.05
 
 _lock = threading.Lock()
 _last_used = -_SETTLE_SECONDS
-_kept: list[object] = []
+_kept: weakref.WeakSet[object] = weakref.WeakSet()
 
 
 @contextmanager
@@ -38,8 +41,11 @@ def computing() -> Iterator[None]:
 
 
 def never_free_in_children(thing: object) -> None:
-    """Leave ``thing`` in memory in forked children, even when their interpreter ends."""
-    _kept.append(thing)
+    """Leave ``thing`` and what it refers to in memory in forked children, even when their interpreter ends.
+
+    It has to take weak references, as instances of Python classes do; here it is freed as ever.
+    """
+    _kept.add(thing)
 
 
 def _before() -> None:
