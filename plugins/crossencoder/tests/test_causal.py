@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -281,13 +282,25 @@ def test_a_model_without_a_template_is_refused(causal: Make, tmp_path: Path) -> 
         CrossEncoderReranker(str(tmp_path))
 
 
-def test_many_threads_share_one_template_tokenizer(causal: Make) -> None:
-    """8 threads at once get the tokens of their own texts."""
+def test_many_threads_share_one_template_tokenizer(causal: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 threads at once get the tokens of their own texts; never are two of them in the model's preprocessing."""
     texts = [LONG * (i + 1) for i in range(8)]
     with CrossEncoderReranker(str(causal("qwen3"))) as reranker:
         tokenizer = reranker._model.tokenizer
         expected = [tokenizer.sequences([(QUERY, text)], "truncate").token_ids for text in texts]
         start = threading.Barrier(8)
+        preprocess, inside, most = tokenizer._model.preprocess, [], []
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            inside.append(threading.get_ident())
+            most.append(len(inside))
+            time.sleep(0)  # others may run
+            try:
+                return preprocess(*args, **kwargs)
+            finally:
+                inside.pop()
+
+        monkeypatch.setattr(tokenizer._model, "preprocess", watched)
 
         def work(i: int) -> list[list[list[int]]]:
             start.wait()
@@ -296,3 +309,4 @@ def test_many_threads_share_one_template_tokenizer(causal: Make) -> None:
         with ThreadPoolExecutor(8) as pool:
             for mine, got in zip(expected, pool.map(work, range(8)), strict=True):
                 assert all(ids == mine for ids in got)
+        assert max(most) == 1
