@@ -21,6 +21,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from rerankit.errors import InputError, InvalidArgumentError
 from rerankit.scoring import ScoreRequest
 from rerankit_crossencoder import CrossEncoderReranker
+from rerankit_crossencoder.templates import TemplateTokenizer
 
 transformers: Any = import_module("transformers")
 
@@ -287,6 +288,7 @@ def test_many_threads_share_one_template_tokenizer(causal: Make, monkeypatch: py
     texts = [LONG * (i + 1) for i in range(8)]
     with CrossEncoderReranker(str(causal("qwen3"))) as reranker:
         tokenizer = reranker._model.tokenizer
+        assert isinstance(tokenizer, TemplateTokenizer)
         expected = [tokenizer.sequences([(QUERY, text)], "truncate").token_ids for text in texts]
         start = threading.Barrier(8)
         preprocess, inside, most = tokenizer._model.preprocess, [], []
