@@ -122,7 +122,7 @@ def server(service: str, arguments: list[str], *options: str) -> Iterator[tuple[
 
 @contextlib.asynccontextmanager
 async def client(url: str, seconds: float = 300.0) -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP client for many connections; aiohttp's, which takes the least of the machine from the server."""
+    """Many connections; by aiohttp, lighter than httpx, since the clients share the machine with the server."""
     timeout, connections = aiohttp.ClientTimeout(seconds), aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(url, timeout=timeout, connector=connections) as found:
         yield found

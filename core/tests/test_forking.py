@@ -49,6 +49,52 @@ def test_both_sides_compute_after_a_fork() -> None:
         assert exit_code_of(child) == 0
 
 
+def test_backends_compute_side_by_side() -> None:
+    """A fallback does not wait until the backend that it stands in for is done."""
+    both_inside = threading.Barrier(2)
+
+    def work() -> None:
+        with computing():
+            both_inside.wait(30)
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not both_inside.broken
+
+
+def test_a_fork_gets_its_turn_among_endless_computations() -> None:
+    """Some thread always computes, until the fork has come; afterwards they go on."""
+    forked = threading.Event()
+    begun, after = threading.Semaphore(0), []
+
+    def work(delay: float) -> None:
+        time.sleep(delay)
+        while not forked.is_set():
+            with computing():
+                begun.release()
+                time.sleep(0.02)
+        with computing():
+            after.append(delay)
+
+    workers = [threading.Thread(target=work, args=(delay,), daemon=True) for delay in (0.0, 0.005, 0.01, 0.015)]
+    for worker in workers:
+        worker.start()
+    for _ in range(8):
+        begun.acquire()
+    child = os.fork()
+    if not child:
+        with computing():
+            os._exit(0)
+    forked.set()
+    assert exit_code_of(child) == 0
+    for worker in workers:
+        worker.join()
+    assert len(after) == 4
+
+
 class Engine:
     """Writes when it is freed."""
 

@@ -70,7 +70,7 @@ class Encoder:
         self._worker = ThreadPoolExecutor(1, "rerankit-mini")
         with computing():
             self._requests = self._worker.submit(self._compiled, core, options).result()
-        never_free_in_children(self)
+            never_free_in_children(self)
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()

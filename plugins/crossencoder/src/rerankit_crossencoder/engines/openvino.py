@@ -74,8 +74,8 @@ class _Compiled:
         with computing():
             compiled = openvino.Core().compile_model(str(path), "CPU", settings)
             self._request = compiled.create_infer_request()
+            never_free_in_children(self)
         self._inputs = {name for port in compiled.inputs for name in port.get_names()}
-        never_free_in_children(self)
 
     def logits(self, features: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         """A row of logits a sequence, from the inputs that the model has."""
