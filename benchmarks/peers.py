@@ -40,7 +40,7 @@ OURS = ["packed-f32", "packed-bf16", "packed-int8", "openvino-bf16", "openvino-i
 ENVIRONMENTS = {
     "rerankers": ["rerankers[transformers]", "torch==2.13.0"],
     "infinity": ["infinity-emb[torch]", "torch==2.13.0", "transformers<5", "click<8.2"],
-    "flashrank": ["FlashRank", "torch==2.13.0", "transformers", "onnx"],
+    "flashrank": ["FlashRank", "torch==2.13.0", "transformers", "onnx", "onnxscript"],
 }
 
 

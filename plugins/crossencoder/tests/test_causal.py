@@ -54,7 +54,7 @@ MXBAI = (  # as mxbai-rerank's own package writes it
 Make = Callable[[str], Path]
 
 
-def byte_tokenizer(template: str | None, max_length: int) -> Any:
+def byte_tokenizer(template: str | None, max_length: int, **settings: Any) -> Any:
     """Byte-level BPE, as Qwen's: every text is tokens of its bytes or of merges learnt from a few words."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -73,13 +73,14 @@ def byte_tokenizer(template: str | None, max_length: int) -> Any:
         model_max_length=max_length,
         model_input_names=["input_ids", "attention_mask"],
         chat_template=template,
+        **settings,
     )
 
 
-def causal_model(path: Path, kind: str, template: str | None, max_length: int = 100_000) -> Path:
+def causal_model(path: Path, kind: str, template: str | None, max_length: int = 100_000, **settings: Any) -> Path:
     """Write a causal language model of 2 layers whose weights are large enough for scores to differ."""
     torch.manual_seed(11)
-    tokenizer = byte_tokenizer(template, max_length)
+    tokenizer = byte_tokenizer(template, max_length, **settings)
     config = transformers.AutoConfig.for_model(
         kind,
         vocab_size=len(tokenizer),
@@ -103,15 +104,16 @@ def causal_model(path: Path, kind: str, template: str | None, max_length: int = 
 
 @pytest.fixture(scope="module")
 def causal(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Folders of: ``qwen3``, scored by yes and no; ``mxbai``, a saved CrossEncoder scored by 1 and 0; ``bare``."""
+    """Folders of: ``qwen3`` and ``gpt2``, scored by yes and no; ``mxbai``, a saved CrossEncoder scored by 1 and 0;
+    ``bare``."""
     made: dict[str, Path] = {}
 
     def make(name: str) -> Path:
         if name in made:
             return made[name]
         path = tmp_path_factory.mktemp(name)
-        if name == "qwen3":
-            causal_model(path, "qwen3", QWEN3)
+        if name in ("qwen3", "gpt2"):
+            causal_model(path, name, QWEN3, padding_side="left")
         elif name == "bare":
             causal_model(path, "qwen3", None)
         else:
@@ -220,9 +222,13 @@ def test_windows_and_refusals(causal: Make) -> None:
         strict.score_pairs(ScoreRequest(pairs))
 
 
-@pytest.mark.parametrize("name", ["qwen3", "mxbai"])
+@pytest.mark.parametrize("name", ["qwen3", "mxbai", "gpt2"])
 def test_company_changes_nothing(name: str, causal: Make) -> None:
-    """Left padding by longer companions moves no score: alone, or in one batch with all, it is the same."""
+    """Left padding by longer companions moves no score: alone, or in one batch with all, it is the same.
+
+    GPT-2's positions are absolute: a sequence that padding moves to the right would be another one to it, and is to
+    ``CrossEncoder.predict``.
+    """
     documents = [*DOCUMENTS, LONG[:1500]]
     with CrossEncoderReranker(str(causal(name)), normalize=False, batch_size=16, token_budget=100_000) as reranker:
         together = reranker.get_scores(QUERY, documents)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
+import pty
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from rerankit.errors import InputError, ScoringCancelledError
 from rerankit.scoring import ScoreKind, ScoreRequest
 from rerankit_crossencoder import BiEncoderReranker, CrossEncoderReranker
+from rerankit_crossencoder.compute import compute
 from rerankit_crossencoder.tokens import PairTokenizer
 
 QUERY = "Which planet is red?"
@@ -47,6 +50,32 @@ def test_scores_are_sentence_transformers(engine: str, kind: str, model_folder: 
         assert reranker.diagnose()["engine"] == engine
     assert np.abs(np.array(scores) - expected).max() < 1e-4
     assert np.std(expected) > 0.01
+
+
+COMPANY = {"float32": 1e-5, "bfloat16": 0.02, "int8": 0.05}
+"""The largest change of a logit over batch companions; docs/crossencoder.md states it."""
+
+
+@pytest.mark.parametrize(
+    ("engine", "dtype"),
+    [
+        ("reference", "float32"),
+        ("reference", "bfloat16"),
+        *[(engine, dtype) for engine in ("packed", "openvino") for dtype in COMPANY],
+    ],
+)
+def test_a_score_depends_on_its_pair_alone(engine: str, dtype: str, model_folder: Folder) -> None:
+    """Alone, among others of all lengths, or among others again in another order: the logit is the same."""
+    documents = [*DOCUMENTS, LONG, "Mars " * 9, "red " * 100, "plant"]
+    arguments = {"engine": engine, "dtype": dtype, "normalize": False, "batch_size": 64, "token_budget": 100_000}
+    with CrossEncoderReranker(str(model_folder("bert")), **arguments) as reranker:
+        together = np.array(reranker.get_scores(QUERY, documents))
+        fewer = np.array(reranker.get_scores(QUERY, documents[::-2]))[::-1]
+        alone = np.array([reranker.get_scores(QUERY, [document])[0] for document in documents])
+        assert reranker.diagnose()["engine"] == engine
+    assert np.ptp(alone) > 0.5, "scores that do not differ compare nothing"
+    assert np.abs(together - alone).max() <= COMPANY[dtype]
+    assert np.abs(fewer - alone[1::2]).max() <= COMPANY[dtype]
 
 
 def test_normalize_is_the_sigmoid_of_the_logit(model_folder: Folder) -> None:
@@ -273,6 +302,67 @@ def test_cancelling_stops_between_batches(model_folder: Folder) -> None:
         finally:
             del engine.logits
         assert len(calls) == 1
+
+
+async def test_cancelling_an_awaited_call_stops_computing(model_folder: Folder) -> None:
+    """Whoever cancels ``aget_scores`` leaves no work behind: the batch that runs is the last."""
+    with CrossEncoderReranker(str(model_folder("bert")), batch_size=1) as reranker:
+        engine, calls, first, go_on = reranker._model.engine, [], threading.Event(), threading.Event()
+        logits = engine.logits
+
+        def held(*arguments: list[list[int]]) -> object:
+            calls.append(1)
+            first.set()
+            assert go_on.wait(30)
+            return logits(*arguments)
+
+        engine.logits = held  # type: ignore[method-assign, assignment]
+        try:
+            task = asyncio.create_task(reranker.aget_scores(QUERY, DOCUMENTS))
+            await asyncio.to_thread(first.wait, 30)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            go_on.set()
+            # The compute thread takes one call after another: an empty one behind the batch comes when it is done.
+            await asyncio.to_thread(compute, int)
+            await asyncio.sleep(0.2)
+        finally:
+            go_on.set()
+            del engine.logits
+        assert len(calls) == 1
+        assert len(await reranker.aget_scores(QUERY, DOCUMENTS)) == len(DOCUMENTS)
+
+
+def test_progress_is_shown_on_a_terminal(model_folder: Folder) -> None:
+    """On a terminal a bar moves; into a pipe nothing is written, and without ``progress`` nothing either."""
+    program = f"""
+from rerankit_crossencoder import CrossEncoderReranker
+import sys
+reranker = CrossEncoderReranker({str(model_folder("bert"))!r}, progress=sys.argv[1] == "yes", batch_size=1)
+sys.stderr.write("<<")
+reranker.get_scores("planet", ["Mars is red " * (1 + n) for n in range(60)])
+sys.stderr.write(">>")
+"""
+    shown = {}
+    for wanted, terminal in (("yes", True), ("no", True), ("yes", False)):
+        reader, writer = pty.openpty() if terminal else os.pipe()
+        command = [sys.executable, "-c", program, wanted]
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
+        with subprocess.Popen(command, stderr=writer, env=environment) as process:
+            os.close(writer)
+            written = b""
+            try:
+                while piece := os.read(reader, 65536):
+                    written += piece
+            except OSError:  # what a terminal says at its end
+                pass
+            os.close(reader)
+        assert process.returncode == 0, written.decode()
+        shown[wanted, terminal] = written.decode().partition("<<")[2].partition(">>")[0]
+    assert "reranking" in shown["yes", True]
+    assert "100%" in shown["yes", True]
+    assert shown["no", True] == shown["yes", False] == ""
 
 
 def test_a_converted_model_needs_neither_torch_nor_transformers(model_folder: Folder) -> None:

@@ -48,6 +48,10 @@ class ReferenceEngine:
         }
         if self._typed:
             arrays["token_type_ids"] = padded(type_ids, width, 0, left=self._left)
+        if self._left:
+            # Counted from the first real token, or absolute positions would be other ones beside longer companions.
+            positions = [list(range(len(row))) for row in token_ids]
+            arrays["position_ids"] = padded(positions, width, 0, left=True)
         tensors = {name: torch.from_numpy(array).to(self.model.device) for name, array in arrays.items()}
         return {**tensors, **self._settings}
 

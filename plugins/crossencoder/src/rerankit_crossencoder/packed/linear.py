@@ -44,9 +44,16 @@ def make_linear(
     if precision == "int8":
         return _Int8Linear(weight.float(), bias.float(), activation, 0.0 if not after_gelu else _GELU_MINIMUM)
     dtype = PRECISIONS[precision]
-    if weight.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if weight.device.type == "cpu" and _has_prepacked(dtype):
         return _PrepackedLinear(weight.to(dtype), bias.to(dtype), activation)
     return _PlainLinear(weight.to(dtype), bias.to(dtype), activation)
+
+
+def _has_prepacked(dtype: torch.dtype) -> bool:
+    """Whether oneDNN is there, and lays weights of ``dtype`` out on this processor: bfloat16 takes AVX512 at least."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class _PrepackedLinear:
