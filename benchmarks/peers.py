@@ -125,15 +125,18 @@ def matrix_rates(threads: int) -> dict[str, float]:
     """Operations a second of large prepacked products, by precision: the limit for anything made of them."""
     import torch
 
-    from rerankit_crossencoder.packed.linear import make_linear
+    from rerankit_crossencoder.choice import cpu_has_bfloat16, cpu_has_int8
+    from rerankit_crossencoder.packed.linear import PRECISIONS, make_linear
 
     torch.set_num_threads(threads)
     rows, inputs, outputs = 1024, 1024, 4096
     rates = {}
     with torch.inference_mode():
         for short, precision in (("f32", "float32"), ("bf16", "bfloat16"), ("int8", "int8")):
+            if (short == "bf16" and not cpu_has_bfloat16()) or (short == "int8" and not cpu_has_int8()):
+                continue
             linear = make_linear(torch.randn(outputs, inputs), torch.zeros(outputs), precision)
-            x = torch.randn(rows, inputs, dtype=torch.float32 if short == "f32" else torch.bfloat16)
+            x = torch.randn(rows, inputs, dtype=PRECISIONS[precision])
             times = []
             for _ in range(12):
                 clock = time.process_time() if threads == 1 else time.perf_counter()

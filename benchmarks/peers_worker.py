@@ -29,8 +29,9 @@ def rerankit(folder: str, engine: str, dtype: str) -> Score:
     from rerankit_crossencoder import CrossEncoderReranker
 
     reranker = CrossEncoderReranker(folder, engine=engine, dtype=dtype, device="cpu", normalize=False)
-    if reranker.diagnose()["engine"] != engine:
-        raise SystemExit(f"{engine} {dtype} fell back: {reranker.diagnose()}")
+    chosen = reranker.diagnose()
+    if chosen["engine"] != engine or chosen["dtype"].split()[0] != dtype:
+        raise SystemExit(f"{engine} in {dtype} is not what runs: {chosen}")
     return reranker.get_scores
 
 

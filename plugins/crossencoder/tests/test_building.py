@@ -20,6 +20,7 @@ from rerankit.errors import InvalidArgumentError, ModelNotFoundError, OutOfMemor
 from rerankit_crossencoder import CrossEncoderReranker, golden, loading
 from rerankit_crossencoder.agreement import compare
 from rerankit_crossencoder.arguments import CrossEncoderArguments
+from rerankit_crossencoder.choice import precision_for
 from rerankit_crossencoder.engines.compiled import BUCKETS, CompiledEngine
 from rerankit_crossencoder.engines.packed import PackedEngine
 from rerankit_crossencoder.engines.reference import ReferenceEngine
@@ -65,6 +66,37 @@ def test_auto_takes_openvino_for_narrow_models_of_plain_attention(model_folder: 
         notes = reranker.diagnose()
     assert notes["engine"] == "openvino"
     assert "Spearman" in notes["agreement"]
+
+
+@pytest.mark.parametrize("engine", ["packed", "openvino"])
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_only_where_the_processor_computes_in_it(
+    engine: str, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere it would be emulated, many times slower: float32 runs, and the reason is told."""
+    monkeypatch.setattr("rerankit_crossencoder.choice._has_bfloat16", lambda engine: native)
+    for asked in ("auto", "bfloat16"):
+        precision, why = precision_for(asked, engine, "cpu")
+        assert precision == ("bfloat16" if native else "float32")
+        assert "processor" in why or (native and why == "as asked")
+    assert precision_for("bfloat16", "reference", "cpu") == ("bfloat16", "as asked")
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_int8_only_where_the_processor_adds_it_up_rightly(
+    native: bool, model_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without VNNI the packed engine refuses int8; openvino, which is right there too, takes it with ``auto``."""
+    monkeypatch.setattr("rerankit_crossencoder.choice.cpu_has_int8", lambda: native)
+    if native:
+        assert precision_for("int8", "packed", "cpu") == ("int8", "as asked")
+        return
+    with pytest.raises(InvalidArgumentError, match="VNNI"):
+        CrossEncoderReranker(str(model_folder("deberta-v3")), engine="packed", dtype="int8")
+    with CrossEncoderReranker(str(model_folder("deberta-v3")), dtype="int8", device="cpu") as reranker:
+        notes = reranker.diagnose()
+    assert notes["engine"] == "openvino"
+    assert notes["dtype"] == "int8 (as asked)"
 
 
 def test_what_an_engine_cannot_run_is_said(odd_model: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from rerankit.testing import RerankerConformance
 from rerankit_crossencoder import BiEncoderReranker, CrossEncoderReranker
+from rerankit_crossencoder.choice import cpu_has_int8
 
 
 @pytest.fixture(scope="class")
@@ -50,6 +51,7 @@ class TestOpenVino(Suite):
     model, arguments = "bert", {"engine": "openvino", "dtype": "float32"}
 
 
+@pytest.mark.skipif(not cpu_has_int8(), reason="this processor has neither VNNI nor AMX")
 class TestPackedInt8(Suite):
     __test__ = True
     model, arguments = "deberta-v3", {"engine": "packed", "dtype": "int8", "normalize": False}

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
-from rerankit_crossencoder.choice import PACKED_TYPES, UnsupportedModelError
+from rerankit_crossencoder.choice import PACKED_TYPES, UnsupportedModelError, cpu_has_bfloat16, cpu_has_int8
 from rerankit_crossencoder.packed.disentangled import distance_buckets
 from rerankit_crossencoder.packed.encoder import PackedEncoder
 from rerankit_crossencoder.packed.weights import _READERS, read_weights
@@ -21,6 +21,13 @@ from rerankit_crossencoder.packed.weights import _READERS, read_weights
 transformers: Any = import_module("transformers")  # whose own types know few of its settings
 
 KINDS = ["bert", "xlm-roberta", "roberta", "electra", "deberta-v3", "deberta-v2"]
+BFLOAT16 = pytest.param(
+    "bfloat16",
+    marks=pytest.mark.skipif(not cpu_has_bfloat16(), reason="this processor does not compute in bfloat16"),
+)
+INT8 = pytest.param(
+    "int8", marks=pytest.mark.skipif(not cpu_has_int8(), reason="this processor has neither VNNI nor AMX")
+)
 LENGTHS = [500, 257, 130, 129, 128, 50, 50, 50, 7, 3]
 
 
@@ -72,7 +79,7 @@ def test_float32_is_the_reference(kind: str, model_folder: Callable[[str], Path]
     assert (packed - expected).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@pytest.mark.parametrize("precision", [BFLOAT16, INT8])
 @pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "deberta-v3"])
 def test_lower_precisions_keep_close(kind: str, precision: str, model_folder: Callable[[str], Path]) -> None:
     """bfloat16 and int8 move a logit by a few hundredths of the logits' spread."""
@@ -84,7 +91,7 @@ def test_lower_precisions_keep_close(kind: str, precision: str, model_folder: Ca
     assert (packed - expected).abs().max() < {"bfloat16": 0.1, "int8": 0.3}[precision] * expected.std()
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("precision", ["float32", BFLOAT16, INT8])
 def test_a_score_depends_on_its_pair_alone(precision: str, model_folder: Callable[[str], Path]) -> None:
     """The largest change over batch companions is rounding; in int8 too, since every token has its own scale."""
     encoder = PackedEncoder(read_weights(OneModule(classifier(model_folder("deberta-v3")))), precision)

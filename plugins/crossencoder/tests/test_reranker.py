@@ -21,6 +21,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from rerankit.errors import InputError, ScoringCancelledError
 from rerankit.scoring import ScoreKind, ScoreRequest
 from rerankit_crossencoder import BiEncoderReranker, CrossEncoderReranker
+from rerankit_crossencoder.choice import cpu_has_int8
 from rerankit_crossencoder.compute import compute
 from rerankit_crossencoder.tokens import PairTokenizer
 
@@ -61,7 +62,12 @@ COMPANY = {"float32": 1e-5, "bfloat16": 0.02, "int8": 0.05}
     [
         ("reference", "float32"),
         ("reference", "bfloat16"),
-        *[(engine, dtype) for engine in ("packed", "openvino") for dtype in COMPANY],
+        ("packed", "float32"),
+        ("packed", "bfloat16"),
+        pytest.param(
+            "packed", "int8", marks=pytest.mark.skipif(not cpu_has_int8(), reason="no VNNI here")
+        ),
+        *[("openvino", dtype) for dtype in COMPANY],
     ],
 )
 def test_a_score_depends_on_its_pair_alone(engine: str, dtype: str, model_folder: Folder) -> None:

@@ -37,7 +37,8 @@ def build_model(arguments: CrossEncoderArguments) -> Model:
 
     Raises:
         RerankitError: it cannot be loaded; see ``loading``.
-        InvalidArgumentError: the engine that was asked for cannot run it, or not at that precision.
+        InvalidArgumentError: the engine that was asked for cannot run it, or not at that precision, or not on this
+            machine.
     """
     with loading_errors(arguments):
         return _Builder(arguments).build()
@@ -55,8 +56,8 @@ class _Builder:
         device = "cpu" if self._arguments.engine == "openvino" else resolve_device(self._arguments.device)
         reason = ""
         for name in candidates(self._arguments, config_of(self._arguments), device):
-            precision, why = precision_for(self._arguments.dtype, name, device)
             try:
+                precision, why = precision_for(self._arguments.dtype, name, device)
                 model = self._on(name, precision, device)
             except UnsupportedModelError as error:
                 reason = str(error)

@@ -12,10 +12,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - what everybody calls it
 from torch import Tensor
 
+from rerankit_crossencoder.choice import cpu_has_bfloat16
+
 __all__ = ["PRECISIONS", "Linear", "make_linear"]
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.bfloat16}
-"""The type activations have at each precision: int8 is what matrices are multiplied in, not what is kept."""
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "int8": torch.bfloat16 if cpu_has_bfloat16() else torch.float32,
+}
+"""The type activations have at each precision: int8 is what matrices are multiplied in, not what is kept. bfloat16
+needs a processor that computes in it: elsewhere its layout is refused, and attention in it takes 40 times as long."""
 
 _BATCH = 1024  # rows that the layout is chosen for; any number may come
 _ZERO_POINT = 128  # oneDNN's fast int8 kernels take unsigned activations
@@ -44,16 +51,9 @@ def make_linear(
     if precision == "int8":
         return _Int8Linear(weight.float(), bias.float(), activation, 0.0 if not after_gelu else _GELU_MINIMUM)
     dtype = PRECISIONS[precision]
-    if weight.device.type == "cpu" and _has_prepacked(dtype):
+    if weight.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return _PrepackedLinear(weight.to(dtype), bias.to(dtype), activation)
     return _PlainLinear(weight.to(dtype), bias.to(dtype), activation)
-
-
-def _has_prepacked(dtype: torch.dtype) -> bool:
-    """Whether oneDNN is there, and lays weights of ``dtype`` out on this processor: bfloat16 takes AVX512 at least."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    return dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class _PrepackedLinear:
