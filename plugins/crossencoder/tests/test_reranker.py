@@ -64,9 +64,7 @@ COMPANY = {"float32": 1e-5, "bfloat16": 0.02, "int8": 0.05}
         ("reference", "bfloat16"),
         ("packed", "float32"),
         ("packed", "bfloat16"),
-        pytest.param(
-            "packed", "int8", marks=pytest.mark.skipif(not cpu_has_int8(), reason="no VNNI here")
-        ),
+        pytest.param("packed", "int8", marks=pytest.mark.skipif(not cpu_has_int8(), reason="no VNNI here")),
         *[("openvino", dtype) for dtype in COMPANY],
     ],
 )
