@@ -19,6 +19,7 @@ import json
 import os
 import platform
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -36,7 +37,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rera
 BASES = ["st", "st-bf16"]
 PEERS = ["rerankers", "infinity", "flashrank"]
 GROWTH = (1, 16, 64, 256, 1024)
-OURS = ["packed-f32", "packed-bf16", "packed-int8", "openvino-bf16", "openvino-int8"]
+OURS = ["packed-f32", "packed-bf16", "packed-int8", "openvino-f32", "openvino-bf16", "openvino-int8"]
 ENVIRONMENTS = {
     "rerankers": ["rerankers[transformers]", "torch==2.13.0"],
     "infinity": ["infinity-emb[torch]", "torch==2.13.0", "transformers<5", "click<8.2"],
@@ -83,7 +84,8 @@ def python_of(name: str) -> str:
 
 def started(name: str, folder: Path, passages: list[str], threads: int) -> Contender | None:
     """A warm contender, or ``None`` with a message where it cannot run."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+    quiet = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    environment = {**os.environ, **quiet, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
     try:
         if name == "flashrank":
             subprocess.run([python_of(name), str(HERE / "peers_onnx.py"), str(folder)], check=True)
@@ -270,7 +272,8 @@ def kept(options: Any, count: int, lengths: list[int], rates: dict[str, float], 
         "matrix GFLOP/s": {name: round(rate / 1e9) for name, rate in rates.items()},
         "rows": rows,
     }
-    target = HERE / "results" / f"peers-{options.model}-{count}-{date}.json"
+    kind, machine = "growth" if options.growth else "peers", "-".join(re.findall(r"[a-z0-9]+", cpu_name().lower()))
+    target = HERE / "results" / f"{kind}-{options.model}-{count}-{machine}-{date}.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(result, indent=1) + "\n")
 

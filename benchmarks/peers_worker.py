@@ -26,12 +26,16 @@ FLASHRANK = "ms-marco-TinyBERT-L-2-v2"
 
 
 def rerankit(folder: str, engine: str, dtype: str) -> Score:
+    from rerankit import RerankitError
     from rerankit_crossencoder import CrossEncoderReranker
 
-    reranker = CrossEncoderReranker(folder, engine=engine, dtype=dtype, device="cpu", normalize=False)
+    try:
+        reranker = CrossEncoderReranker(folder, engine=engine, dtype=dtype, device="cpu", normalize=False)
+    except RerankitError as error:
+        raise SystemExit(str(error)) from error
     chosen = reranker.diagnose()
     if chosen["engine"] != engine or chosen["dtype"].split()[0] != dtype:
-        raise SystemExit(f"{engine} in {dtype} is not what runs: {chosen}")
+        raise SystemExit(f"it would run as {chosen['engine']} in {chosen['dtype']}")
     return reranker.get_scores
 
 
@@ -135,6 +139,7 @@ def main() -> None:
             "scores": scores,
         }
         print(json.dumps(answer), file=channel, flush=True)
+    os._exit(0)  # some peers leave threads behind that would wait for ever
 
 
 if __name__ == "__main__":

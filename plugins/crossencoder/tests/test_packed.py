@@ -79,6 +79,21 @@ def test_float32_is_the_reference(kind: str, model_folder: Callable[[str], Path]
     assert (packed - expected).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
+@pytest.mark.parametrize("fused_length", [1, 129, None])
+def test_fused_attention_is_the_same(
+    kind: str, fused_length: int | None, model_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever attention a processor and a length get, float32 scores are the reference's within 1e-4."""
+    monkeypatch.setattr("rerankit_crossencoder.packed.attention.FUSED_LENGTH", fused_length)
+    model = classifier(model_folder(kind))
+    ids, types = random_sequences(LENGTHS)
+    if kind == "xlm-roberta":
+        types = [[0] * len(row) for row in types]
+    packed = PackedEncoder(read_weights(OneModule(model)), "float32").logits(ids, types)
+    assert (packed - one_by_one(model, ids, types)).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize("precision", [BFLOAT16, INT8])
 @pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "deberta-v3"])
 def test_lower_precisions_keep_close(kind: str, precision: str, model_folder: Callable[[str], Path]) -> None:
