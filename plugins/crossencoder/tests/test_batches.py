@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
@@ -11,14 +12,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rerankit.errors import OutOfMemoryError
-from rerankit_crossencoder.batches import Budget, run_batches
+from rerankit_crossencoder.batches import Budget, batch_sizes, run_batches
 from rerankit_crossencoder.tokens import windows
 
 lengths_strategy = st.lists(st.integers(1, 512), min_size=1, max_size=60)
 
 
-@given(lengths_strategy, st.integers(16, 2000), st.integers(1, 40), st.booleans())
-def test_batches_keep_to_their_limits(lengths: list[int], tokens: int, batch_size: int, padded: bool) -> None:
+@given(lengths_strategy, st.integers(16, 2000), st.integers(1, 40), st.sampled_from([None, 0, 128, 10_000]))
+def test_batches_keep_to_their_limits(
+    lengths: list[int], tokens: int, batch_size: int, start_tokens: int | None
+) -> None:
     """Each sequence once, answers in input order; no batch over its limits unless it is one sequence."""
     batches: list[list[int]] = []
 
@@ -27,14 +30,37 @@ def test_batches_keep_to_their_limits(lengths: list[int], tokens: int, batch_siz
         return np.array(batch, np.float32)
 
     done: list[int] = []
-    result = run_batches(lengths, run, Budget(tokens), batch_size, padded=padded, between=done.append)
+    result = run_batches(lengths, run, Budget(tokens), batch_size, start_tokens=start_tokens, between=done.append)
     assert result.tolist() == list(range(len(lengths)))
     assert sum(done) == len(lengths)
     for batch in batches:
         taken = [lengths[index] for index in batch]
         assert taken == sorted(taken, reverse=True)
-        cost = len(taken) * taken[0] if padded else sum(taken)
+        cost = len(taken) * taken[0] if start_tokens is not None else sum(taken)
         assert len(batch) == 1 or (cost <= tokens and len(batch) <= batch_size)
+
+
+@given(
+    st.lists(st.integers(1, 64), min_size=1, max_size=9), st.integers(16, 300), st.integers(1, 9), st.integers(0, 99)
+)
+def test_padded_batches_cost_least(lengths: list[int], tokens: int, batch_size: int, start_tokens: int) -> None:
+    """No other division into batches within the limits has less padding and starts together."""
+    lengths = sorted(lengths, reverse=True)
+
+    def cost(sizes: Sequence[int]) -> int:
+        starts = [0, *accumulate(sizes)][:-1]
+        return sum(start_tokens + size * lengths[start] for start, size in zip(starts, sizes, strict=True))
+
+    def divisions(start: int) -> Iterator[list[int]]:
+        if start == len(lengths):
+            yield []
+        for size in range(1, min(batch_size, len(lengths) - start) + 1):
+            if size == 1 or size * lengths[start] <= tokens:
+                yield from ([size, *rest] for rest in divisions(start + size))
+
+    chosen = batch_sizes(lengths, tokens, batch_size, start_tokens)
+    assert sum(chosen) == len(lengths)
+    assert cost(chosen) == min(map(cost, divisions(0)))
 
 
 @given(lengths_strategy, st.integers(60, 600))
@@ -48,7 +74,7 @@ def test_memory_that_runs_out_halves_the_budget(lengths: list[int], capacity: in
         return np.array(batch, np.float32)
 
     def go() -> NDArray[np.float32]:
-        return run_batches(lengths, run, budget, 32, padded=False, between=lambda done: None)
+        return run_batches(lengths, run, budget, 32, start_tokens=None, between=lambda done: None)
 
     if max(lengths) > capacity:
         with pytest.raises(OutOfMemoryError):
@@ -71,7 +97,7 @@ def test_other_failures_are_not_swallowed() -> None:
         raise RuntimeError("shape mismatch")
 
     with pytest.raises(RuntimeError, match="shape mismatch"):
-        run_batches([3, 4], run, Budget(100), 4, padded=False, between=lambda done: None)
+        run_batches([3, 4], run, Budget(100), 4, start_tokens=None, between=lambda done: None)
 
 
 @given(st.integers(0, 3000), st.integers(1, 600))

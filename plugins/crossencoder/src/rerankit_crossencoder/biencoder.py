@@ -19,7 +19,7 @@ from rerankit.scoring import Capabilities, Pair, ScoreBatch, ScoreKind, ScoreReq
 from rerankit_crossencoder.arguments import BiEncoderArguments
 from rerankit_crossencoder.batches import Budget, run_batches
 from rerankit_crossencoder.compute import compute
-from rerankit_crossencoder.engines.base import layer_numbers
+from rerankit_crossencoder.engines.base import START_TOKENS, layer_numbers
 from rerankit_crossencoder.loading import cached_revision, loading_errors, resolve_device
 from rerankit_crossencoder.memory import budget_for
 from rerankit_crossencoder.progress import progress_bar
@@ -139,7 +139,14 @@ class BiEncoderReranker(PairReranker):
                 request.raise_if_stopped()
 
             counted = [min(most, length) for length in lengths]
-            run_batches(counted, run, self._model.budget, self._arguments.batch_size, padded=True, between=between)
+            run_batches(
+                counted,
+                run,
+                self._model.budget,
+                self._arguments.batch_size,
+                start_tokens=START_TOKENS,
+                between=between,
+            )
         return np.stack([rows[index] for index in range(len(texts))]), lengths
 
 

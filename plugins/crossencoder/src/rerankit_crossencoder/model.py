@@ -58,4 +58,4 @@ def engine_logits(
         return run(engine.logits, tokens, types)
 
     lengths = [len(ids) for ids in sequences.token_ids]
-    return run_batches(lengths, batch, budget, batch_size, padded=engine.pads, between=between)
+    return run_batches(lengths, batch, budget, batch_size, start_tokens=engine.start_tokens, between=between)

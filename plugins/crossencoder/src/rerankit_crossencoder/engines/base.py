@@ -8,7 +8,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Engine", "layer_numbers", "padded"]
+__all__ = ["START_TOKENS", "Engine", "layer_numbers", "padded"]
+
+
+START_TOKENS = 128
+"""Of engines that pad, on a CPU."""
 
 
 class Engine(Protocol):
@@ -17,14 +21,15 @@ class Engine(Protocol):
     Attributes:
         name: ``reference``, ``packed`` or ``openvino``.
         precision: ``float32``, ``bfloat16``, ``float16`` or ``int8``.
-        pads: a batch costs its longest sequence as often as it has sequences.
+        start_tokens: what starting a batch costs, in tokens that it could compute meanwhile, where it pads the
+            sequences of a batch to the longest; ``None`` where it does not pad.
         token_bytes: memory that one token of a batch takes while it is computed, roughly.
         best_budget: tokens in a batch at which it runs best.
     """
 
     name: str
     precision: str
-    pads: bool
+    start_tokens: int | None
     token_bytes: int
     best_budget: int
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rerankit.errors import MissingExtraError
 from rerankit.forking import computing, never_free_in_children
-from rerankit_crossencoder.engines.base import padded
+from rerankit_crossencoder.engines.base import START_TOKENS, padded
 from rerankit_crossencoder.shapes import rounded
 
 __all__ = ["OpenVinoEngine", "has_bfloat16", "import_openvino"]
@@ -35,7 +35,7 @@ class OpenVinoEngine:
     """
 
     name = "openvino"
-    pads = True
+    start_tokens: int | None = START_TOKENS
     best_budget = 4096
 
     def __init__(self, path: Path, precision: str, pad: int, token_bytes: int, max_length: int) -> None:

@@ -29,7 +29,7 @@ class PackedEngine:
     """
 
     name = "packed"
-    pads = False
+    start_tokens: int | None = None
 
     def __init__(self, weights: EncoderWeights, precision: str) -> None:
         itemsize = PRECISIONS[precision].itemsize

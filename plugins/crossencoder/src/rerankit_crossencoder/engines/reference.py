@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rerankit_crossencoder.engines.base import layer_numbers, padded
+from rerankit_crossencoder.engines.base import START_TOKENS, layer_numbers, padded
 from rerankit_crossencoder.shapes import rounded
 
 __all__ = ["ReferenceEngine", "activation_bytes"]
@@ -20,14 +20,15 @@ class ReferenceEngine:
     """A ``CrossEncoder``'s forward pass, on batches that were sorted and bounded here."""
 
     name = "reference"
-    pads = True
 
     def __init__(self, model: Any) -> None:
         _keep_head_exact(model)
         self.model = model
         self.precision = str(model.dtype).removeprefix("torch.")
         self.token_bytes = activation_bytes(model.config, model.dtype.itemsize)
-        self.best_budget = 4096 if model.device.type == "cpu" else 32768
+        on_cpu = model.device.type == "cpu"
+        self.best_budget = 4096 if on_cpu else 32768
+        self.start_tokens: int | None = START_TOKENS if on_cpu else 4096  # a GPU is soon idle; not measured on one
         tokenizer = model.tokenizer
         self._pad, self._left = tokenizer.pad_token_id or 0, tokenizer.padding_side == "left"
         sample = model.preprocess([("a", "b")])
