@@ -110,7 +110,7 @@ def batch_sizes(lengths: Sequence[int], tokens: int, batch_size: int, start_toke
     least, taken = [0] * (len(lengths) + 1), [0] * len(lengths)
     for first in reversed(range(len(lengths))):
         width = lengths[first]
-        most = max(1, min(batch_size, tokens // width, len(lengths) - first))
+        most = max(1, min(batch_size, tokens // max(width, 1), len(lengths) - first))
         # Of equal costs the larger batch, so that there are fewer.
         least[first], size = min(
             (width * size + start_tokens + least[first + size], -size) for size in range(1, most + 1)

@@ -109,6 +109,7 @@ def cpu_has_int8() -> bool:
 
 
 def _has_flag(*names: str) -> bool:
+    """Whether Linux says that the processor has one of ``names``; where there is no Linux to ask, none."""
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
