@@ -68,8 +68,8 @@ def precision_for(asked: Dtype, engine: str, device: str) -> tuple[str, str]:
                 value=asked,
             )
         if asked == "int8" and engine == "packed" and device == "cpu" and not cpu_has_int8():
-            # Without VNNI oneDNN adds pairs of products in 16 bits, which saturate: results were off by 0.7 of
-            # their spread, or right and 1,800 times as slow, on a processor with AVX2 alone.
+            # Without VNNI oneDNN adds pairs of products in 16 bits, which saturate: with float32 results are far
+            # off, with bfloat16 ones a slow path is taken that is right.
             raise UnsupportedModelError("int8 takes a processor with VNNI or AMX")
         emulated = asked == "bfloat16" and device == "cpu" and not _has_bfloat16(engine)
         if emulated and engine != "reference":  # which runs as sentence-transformers does

@@ -22,7 +22,7 @@ PRECISIONS = {
     "int8": torch.bfloat16 if cpu_has_bfloat16() else torch.float32,
 }
 """The type activations have at each precision: int8 is what matrices are multiplied in, not what is kept. bfloat16
-needs a processor that computes in it: elsewhere its layout is refused, and attention in it takes 40 times as long."""
+needs a processor that computes in it: elsewhere oneDNN refuses its layout."""
 
 _BATCH = 1024  # rows that the layout is chosen for; any number may come
 _ZERO_POINT = 128  # oneDNN's fast int8 kernels take unsigned activations
